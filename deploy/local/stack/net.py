@@ -1,0 +1,78 @@
+"""Loopback networking: a free port, one HTTP request, one Kafka Metadata request."""
+
+import http.client
+import random
+import socket
+import struct
+import urllib.parse
+from pathlib import Path
+
+from .layout import StackError
+
+
+def free_port():
+    """A port on 127.0.0.1 that nobody listens on, below those the system gives to outgoing
+    connections: what is restarted on it later must find it free."""
+    limits = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    ceiling = int(limits.read_text().split()[0]) if limits.exists() else 32768
+    for _ in range(200):
+        port = random.randrange(min(20000, ceiling - 1000), ceiling)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise StackError("no free port on 127.0.0.1")
+
+
+def http_request(method, url, headers=None, body=None, seconds=5):
+    """Returns (status, body as text), or (None, reason) when nobody answers in time."""
+    parts = urllib.parse.urlsplit(url)
+    link = http.client.HTTPConnection(parts.hostname, parts.port, timeout=seconds)
+    path = parts.path + (f"?{parts.query}" if parts.query else "")
+    try:
+        link.request(method, path or "/", body=body, headers=headers or {})
+        answer = link.getresponse()
+        return answer.status, answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as reason:
+        return None, str(reason)
+    finally:
+        link.close()
+
+
+def kafka_answers(address, with_controller, seconds=2):
+    """Whether a plaintext Kafka broker at host:port answers Metadata with itself as a member, and,
+    if asked for, with a controller: before that it takes requests but can create no topic."""
+    host, _, port = address.rpartition(":")
+    question = struct.pack(">hhih", 3, 1, 1, 5) + b"stack" + struct.pack(">i", 0)
+    try:
+        with socket.create_connection((host, int(port)), timeout=seconds) as link:
+            link.sendall(struct.pack(">i", len(question)) + question)
+            size = struct.unpack(">i", _read(link, 4))[0]
+            brokers, controller = _parse_metadata(_read(link, size))
+    except (OSError, ValueError, struct.error, IndexError):
+        return False
+    return brokers > 0 and (controller >= 0 or not with_controller)
+
+
+def _read(link, size):
+    data = b""
+    while len(data) < size:
+        piece = link.recv(size - len(data))
+        if not piece:
+            raise ValueError("the broker closed the connection")
+        data += piece
+    return data
+
+
+def _parse_metadata(answer):
+    """(number of brokers, controller's id or -1) of a Metadata response, version 1."""
+    count = struct.unpack_from(">i", answer, 4)[0]
+    at = 8
+    for _ in range(count):
+        at += 4                                                       # the node's id
+        at += 2 + struct.unpack_from(">h", answer, at)[0]             # its host
+        at += 4                                                       # its port
+        at += 2 + max(0, struct.unpack_from(">h", answer, at)[0])     # its rack, -1 for none
+    return count, struct.unpack_from(">i", answer, at)[0]
