@@ -1,0 +1,228 @@
+"""All of Reveille's tests, group by group, with one line of numbers at the end.
+
+  build    both presets and clang, warnings are errors; headers compile alone; files keep their size
+  unit     cmocka, one file a module, with sanitizers; the I/O modules against a real server
+  sql      pgTAP and concurrency tests of the protocol functions, on a real PostgreSQL
+  sim      both cores in a simulated world, seeded; and the planted bugs it must catch
+  flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
+  papers   the documents against the code: requirements and their tests, files that are named
+
+What is started here is stopped here, and what is written goes into build/ and a temporary folder.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "deploy" / "local"))
+
+from stack.broker import Kafka                      # noqa: E402
+from stack.layout import Layout, StackError         # noqa: E402
+from stack.postgres import Postgres                 # noqa: E402
+from stack.net import free_port                     # noqa: E402
+
+GROUPS = ("build", "unit", "sql", "sim", "flow", "papers")
+PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+LEAKS = "suppressions=" + str(ROOT / "tests" / "support" / "lsan.supp")
+
+
+class Tally:
+    """What was counted, and whether anything went wrong that counts nothing."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+
+    def add(self, passed, failed, skipped=0):
+        self.passed += passed
+        self.failed += failed
+        self.skipped += skipped
+
+    def line(self):
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
+
+def say(text):
+    print(f"== {text}", flush=True)
+
+
+def run(command, env=None, cwd=ROOT):
+    """Runs a command, shows its output as it comes, and returns (exit code, output)."""
+    process = subprocess.Popen([str(word) for word in command], cwd=cwd, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env={**os.environ, **(env or {})}, errors="replace")
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    return process.wait(), "".join(lines)
+
+
+def counted(tally, code, output):
+    """Adds the last `N passed, N failed[, N skipped]` of a group's own runner, in any order."""
+    found = {}
+    for line in reversed(output.splitlines()):
+        numbers = re.findall(r"(\d+) (passed|failed|skipped|error|errors)\b", line)
+        if numbers:
+            found = {word: int(number) for number, word in numbers}
+            break
+    failed = found.get("failed", 0) + found.get("error", 0) + found.get("errors", 0)
+    if code != 0 and failed == 0:
+        failed = 1
+    tally.add(found.get("passed", 0), failed, found.get("skipped", 0))
+
+
+def step(tally, name, command, **options):
+    """One thing that either works or does not."""
+    code, _ = run(command, **options)
+    if code != 0:
+        say(f"failed: {name}")
+    tally.add(code == 0, code != 0)
+    return code == 0
+
+
+class Parts:
+    """The real parts the groups share, started when first asked for, stopped at the end."""
+
+    def __init__(self, folder, require_kafka):
+        self.layout = Layout(folder)
+        self.layout.create()
+        self.require_kafka = require_kafka
+        self._postgres = self._kafka = None
+        self.kafka_missing = None
+
+    def postgres(self):
+        if self._postgres is None:
+            say("starting PostgreSQL")
+            postgres = Postgres(self.layout, settings={"max_connections": "200"})
+            postgres.create("reveille")
+            postgres.start()
+            self._postgres = postgres
+        return self._postgres
+
+    def kafka(self):
+        """The address of a real broker, or None with the reason in kafka_missing."""
+        if self._kafka is None and self.kafka_missing is None:
+            say("starting Apache Kafka")
+            try:
+                kafka = Kafka(self.layout, port=free_port(), controller_port=free_port())
+                kafka.start()
+                self._kafka = kafka
+            except (StackError, OSError) as error:
+                self.kafka_missing = str(error)
+                say(f"NO APACHE KAFKA: {error}")
+        return self._kafka.address if self._kafka else None
+
+    def stop(self):
+        if self._kafka:
+            self._kafka.stop()
+        if self._postgres:
+            self._postgres.stop()
+
+
+def build(preset, tally, targets=()):
+    ok = step(tally, f"configure {preset}", ["cmake", "--preset", preset])
+    wanted = ["--target", *targets] if targets else []
+    return ok and step(tally, f"build {preset}", ["cmake", "--build", "--preset", preset, *wanted])
+
+
+def group_build(tally, parts, quick):
+    if not quick:
+        build("clang", tally)
+    step(tally, "headers compile alone", ["tests/support/check-headers"])
+    step(tally, "files and functions keep their size", ["tests/support/check-size"])
+
+
+def group_unit(tally, parts, quick):
+    env = {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille"),
+           "LSAN_OPTIONS": LEAKS}
+    kafka = parts.kafka()
+    if kafka:
+        env["REVEILLE_TEST_KAFKA"] = kafka
+    if quick:
+        env["REVEILLE_QUICK"] = "1"
+    binaries = sorted((ROOT / "build" / "debug" / "bin").glob("test_*"))
+    for binary in binaries:
+        code, output = run([binary], env=env)
+        passed = len(re.findall(r"^\[       OK \]", output, re.M))
+        failed = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", output, re.M)))
+        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\S+)$", output, re.M)))
+        if code != 0 and failed == 0:
+            say(f"failed: {binary.name} ended with {code}")
+            failed = 1
+        if not (passed or failed or skipped):
+            say(f"failed: {binary.name} ran no test")
+            failed = 1
+        tally.add(passed, failed, skipped)
+    counted(tally, *run([*PYTEST, "tests/support"],
+                        env={"REVEILLE_BIN": str(ROOT / "build" / "release" / "bin")}))
+
+
+def group_sql(tally, parts, quick):
+    postgres = parts.postgres()
+    counted(tally, *run(["tests/sql/run", "--dsn",
+                         f"host={postgres.socket} port={postgres.port} user=postgres"]))
+
+
+def group_sim(tally, parts, quick):
+    simulator = ROOT / "build" / "debug" / "bin" / "reveille-sim"
+    counted(tally, *run([simulator, "--seeds", "500" if quick else "2000"]))
+    if not quick:
+        step(tally, "the simulator catches the planted bugs", ["tests/sim/check-mutants"])
+
+
+def group_flow(tally, parts, quick):
+    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "flow"), "LSAN_OPTIONS": LEAKS}
+    if parts.require_kafka:
+        env["REVEILLE_REQUIRE_KAFKA"] = "1"
+    selection = ["-m", "not long"] if quick else []
+    counted(tally, *run([*PYTEST, "tests/flow", *selection], env=env))
+
+
+def group_papers(tally, parts, quick):
+    counted(tally, *run([*PYTEST, "tests/papers"]))
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", description="Installs what is missing, builds, runs the tests.",
+        epilog=f"Groups: {' '.join(GROUPS)} (default: all). Without a reachable Apache Kafka its "
+               "tests are skipped, loudly; with REVEILLE_REQUIRE_KAFKA=1 that is a failure.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP")
+    parser.add_argument("--quick", action="store_true", help="leave out the long ones")
+    options = parser.parse_args()
+    unknown = [group for group in options.groups if group not in GROUPS]
+    if unknown:
+        parser.error(f"no group {unknown[0]}; there are: {' '.join(GROUPS)}")
+    tally = Tally()
+    require_kafka = os.environ.get("REVEILLE_REQUIRE_KAFKA") == "1"
+    with tempfile.TemporaryDirectory(prefix="reveille-", dir="/var/tmp") as folder:
+        os.chmod(folder, 0o711)  # PostgreSQL, as another user, goes through it
+        parts = Parts(Path(folder), require_kafka)
+        try:
+            built = build("release", tally) and build("debug", tally)
+            for group in GROUPS:
+                if built and group in (options.groups or GROUPS):
+                    started = time.monotonic()
+                    before = (tally.passed, tally.failed, tally.skipped)
+                    say(group)
+                    globals()[f"group_{group}"](tally, parts, options.quick)
+                    now = (tally.passed, tally.failed, tally.skipped)
+                    say("{}: {} passed, {} failed, {} skipped in {:.0f} s".format(
+                        group, *(b - a for a, b in zip(before, now)), time.monotonic() - started))
+            if parts.kafka_missing and require_kafka:
+                say(f"failed: Apache Kafka is required: {parts.kafka_missing}")
+                tally.add(0, 1)
+        finally:
+            parts.stop()
+    print(tally.line(), flush=True)
+    return 1 if tally.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
