@@ -1,0 +1,430 @@
+/* The producer of slice addresses, and what it asks brokers besides: topics and a group's offsets.
+ * Owns no delivery: a message that fails is reported, and whoever planned it sends it again.
+ * Its callbacks must not free it. */
+#include "broker_internal.h"
+
+#include "clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#define PRODUCER_MAGIC 0x62707264u
+#define QUESTION_MAGIC 0x62717374u
+
+static_assert(sizeof(void *) >= sizeof(uint64_t), "a token travels as librdkafka's opaque pointer");
+
+static const struct broker_setting settings[] = {
+    {.name = "client.id", .value = "reveille"},
+    {.name = "enable.idempotence", .value = "true", .required = true},
+    {.name = "acks", .value = "-1", .required = true}, /* all */
+    {.name = "linger.ms", .value = "5"},               /* batches: 20 times the rate of none */
+    {.name = "compression.codec", .value = "lz4"},
+    {.name = "allow.auto.create.topics", .value = "false"}, /* it would have too few partitions */
+    {.name = "reconnect.backoff.max.ms", .value = "1000"},  /* 10 s longer gaps by default */
+    {.name = "socket.nagle.disable", .value = "true"},
+};
+
+/* A librdkafka producer ends for good on a fatal error; then the next one takes its place. */
+struct handle {
+    TAILQ_ENTRY(handle) link;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *queue;
+    int users; /* jobs and questions under way on it */
+};
+
+struct topic_question {
+    LIST_ENTRY(topic_question) link;
+    struct handle *handle;
+    struct broker_topic_job *job;
+    broker_topic_fn fn;
+    void *arg;
+};
+
+struct offsets_question {
+    unsigned magic;
+    LIST_ENTRY(offsets_question) link;
+    struct handle *handle;
+    char *topic;
+    size_t n;
+    broker_offsets_fn fn;
+    void *arg;
+};
+
+struct broker_producer {
+    unsigned magic;
+    rd_kafka_conf_t *conf; /* what each handle is made from */
+    struct broker_wake *wake;
+    struct broker_reporter reporter;
+    void (*on_delivery)(void *arg, uint64_t token, bool ok, int64_t offset);
+    void *arg;
+    TAILQ_HEAD(handles, handle) handles; /* the last is in use, those before it have failed */
+    int64_t made_at_ms;                  /* the last handle */
+    LIST_HEAD(, topic_question) topics;
+    LIST_HEAD(, offsets_question) offsets;
+};
+
+/* ---- handles ------------------------------------------------------------------------------- */
+
+static struct handle *current(const struct broker_producer *p)
+{
+    return TAILQ_LAST(&p->handles, handles);
+}
+
+static int handle_add(struct broker_producer *p, struct err *err)
+{
+    struct handle *h = calloc(1, sizeof(*h));
+
+    if (h == NULL) {
+        return err_set(err, ERR_SYSTEM, NULL, "no memory for a producer");
+    }
+    h->rk = broker_handle_new(RD_KAFKA_PRODUCER, rd_kafka_conf_dup(p->conf), err);
+    if (h->rk == NULL) {
+        free(h);
+        return -1;
+    }
+    h->queue = rd_kafka_queue_get_main(h->rk);
+    broker_wake_attach(p->wake, h->queue);
+    p->made_at_ms = clock_mono_ms();
+    TAILQ_INSERT_TAIL(&p->handles, h, link);
+    return 0;
+}
+
+static void handle_free(struct handle *h, bool wait)
+{
+    broker_wake_detach(h->queue);
+    rd_kafka_queue_destroy(h->queue);
+    broker_handle_destroy(h->rk, wait);
+    free(h);
+}
+
+static bool is_fatal(const struct handle *h)
+{
+    return rd_kafka_fatal_error(h->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+/* At most one a second: a handle that fails at once (rights are missing) must not spin. */
+static int renew(struct broker_producer *p, struct err *err)
+{
+    struct handle *old = current(p);
+
+    if (clock_mono_ms() - p->made_at_ms < BROKER_TICK_MS) {
+        return err_retry(err, ERR_NETWORK, "_FATAL", "the producer has just failed");
+    }
+    if (handle_add(p, err)) {
+        return -1;
+    }
+    /* Its messages come back as failed; when they have, reap() ends it. */
+    (void)rd_kafka_purge(old->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                      RD_KAFKA_PURGE_F_NON_BLOCKING);
+    return 0;
+}
+
+static void reap(struct broker_producer *p)
+{
+    struct handle *h = TAILQ_FIRST(&p->handles), *next;
+
+    for (; h != current(p); h = next) {
+        next = TAILQ_NEXT(h, link);
+        if (h->users == 0 && rd_kafka_outq_len(h->rk) == 0) {
+            TAILQ_REMOVE(&p->handles, h, link);
+            handle_free(h, false);
+        }
+    }
+}
+
+/* ---- what comes back ----------------------------------------------------------------------- */
+
+static void deliveries(struct broker_producer *p, rd_kafka_event_t *ev)
+{
+    const rd_kafka_message_t *m;
+
+    while ((m = rd_kafka_event_message_next(ev)) != NULL) {
+        bool ok = m->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (!ok) {
+            broker_report(&p->reporter, m->err, NULL);
+        }
+        p->on_delivery(p->arg, (uint64_t)(uintptr_t)m->_private, ok, ok ? m->offset : -1);
+    }
+}
+
+static void question_free(struct offsets_question *q)
+{
+    LIST_REMOVE(q, link);
+    q->handle->users--;
+    free(q->topic);
+    q->magic = 0;
+    free(q);
+}
+
+static int read_offsets(rd_kafka_event_t *ev, int64_t *offsets, size_t n, struct err *err)
+{
+    const rd_kafka_topic_partition_list_t *parts;
+    const rd_kafka_group_result_t **groups;
+    const rd_kafka_error_t *error;
+    size_t count = 0;
+
+    if (rd_kafka_event_error(ev) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return broker_err(err, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
+    }
+    groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
+        rd_kafka_event_ListConsumerGroupOffsets_result(ev), &count);
+    if (count != 1) {
+        return broker_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, NULL);
+    }
+    error = rd_kafka_group_result_error(groups[0]);
+    if (error != NULL) {
+        return broker_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error));
+    }
+    parts = rd_kafka_group_result_partitions(groups[0]);
+    for (int i = 0; parts != NULL && i < parts->cnt; i++) {
+        const rd_kafka_topic_partition_t *part = &parts->elems[i];
+        if (part->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            return broker_err(err, part->err, NULL);
+        }
+        if (part->partition >= 0 && (size_t)part->partition < n && part->offset >= 0) {
+            offsets[part->partition] = part->offset;
+        }
+    }
+    return 0;
+}
+
+static void offsets_answered(rd_kafka_event_t *ev)
+{
+    struct offsets_question *q =
+        CHECK_MAGIC(struct offsets_question, rd_kafka_event_opaque(ev), QUESTION_MAGIC);
+    int64_t *offsets = malloc(q->n * sizeof(*offsets));
+    struct err err = ERR_INIT;
+
+    for (size_t i = 0; offsets != NULL && i < q->n; i++) {
+        offsets[i] = -1;
+    }
+    if (offsets == NULL) {
+        (void)err_set(&err, ERR_SYSTEM, NULL, "no memory for the offsets of a group");
+        q->fn(q->arg, q->topic, NULL, 0, &err);
+    } else if (read_offsets(ev, offsets, q->n, &err)) {
+        q->fn(q->arg, q->topic, NULL, 0, &err);
+    } else {
+        q->fn(q->arg, q->topic, offsets, q->n, NULL);
+    }
+    free(offsets);
+    question_free(q);
+}
+
+static void drain(struct broker_producer *p, struct handle *h)
+{
+    rd_kafka_event_t *ev;
+
+    while ((ev = rd_kafka_queue_poll(h->queue, 0)) != NULL) {
+        switch (rd_kafka_event_type(ev)) {
+        case RD_KAFKA_EVENT_DR:
+            deliveries(p, ev);
+            break;
+        case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
+            offsets_answered(ev);
+            break;
+        case RD_KAFKA_EVENT_ERROR:
+            broker_report(&p->reporter, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
+            break;
+        default:
+            break;
+        }
+        rd_kafka_event_destroy(ev);
+    }
+}
+
+static void topics_answered(struct broker_producer *p)
+{
+    struct topic_question *q = LIST_FIRST(&p->topics), *next;
+
+    for (; q != NULL; q = next) {
+        next = LIST_NEXT(q, link);
+        if (broker_topic_job_done(q->job)) {
+            const char *topic;
+            int32_t partitions;
+            const struct err *err = broker_topic_job_result(q->job, &topic, &partitions);
+            LIST_REMOVE(q, link);
+            q->fn(q->arg, topic, partitions, err);
+            q->handle->users--;
+            broker_topic_job_free(q->job);
+            free(q);
+        }
+    }
+}
+
+static void on_wake(void *arg)
+{
+    struct broker_producer *p = CHECK_MAGIC(struct broker_producer, arg, PRODUCER_MAGIC);
+    struct handle *h;
+    struct err err = ERR_INIT;
+
+    TAILQ_FOREACH(h, &p->handles, link)
+    {
+        drain(p, h);
+    }
+    topics_answered(p);
+    if (is_fatal(current(p)) && renew(p, &err) && !err.retry) {
+        p->reporter.fn(p->reporter.arg, &err);
+    }
+    reap(p);
+}
+
+/* ---- life ---------------------------------------------------------------------------------- */
+
+struct broker_producer *
+broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg, struct err *err)
+{
+    struct broker_producer *p = calloc(1, sizeof(*p));
+
+    if (p == NULL) {
+        (void)err_set(err, ERR_SYSTEM, NULL, "no memory for a producer");
+        return NULL;
+    }
+    *p = (struct broker_producer){.magic = PRODUCER_MAGIC,
+                                  .reporter = {.fn = cfg->on_error, .arg = cfg->arg},
+                                  .on_delivery = cfg->on_delivery,
+                                  .arg = cfg->arg};
+    TAILQ_INIT(&p->handles);
+    LIST_INIT(&p->topics);
+    LIST_INIT(&p->offsets);
+    p->conf =
+        broker_conf_new(settings, COUNT_OF(settings), cfg->properties, cfg->property_count, err);
+    if (p->conf == NULL) {
+        goto fail;
+    }
+    rd_kafka_conf_set_events(p->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
+    p->wake = broker_wake_new(loop, on_wake, p, err);
+    if (p->wake == NULL || handle_add(p, err)) {
+        goto fail;
+    }
+    return p;
+fail:
+    broker_producer_free(p);
+    return NULL;
+}
+
+void broker_producer_free(struct broker_producer *p)
+{
+    struct topic_question *t;
+    struct handle *h;
+
+    if (p == NULL) {
+        return;
+    }
+    while ((t = LIST_FIRST(&p->topics)) != NULL) {
+        LIST_REMOVE(t, link);
+        broker_topic_job_free(t->job);
+        free(t);
+    }
+    while (!LIST_EMPTY(&p->offsets)) {
+        question_free(LIST_FIRST(&p->offsets));
+    }
+    while ((h = TAILQ_FIRST(&p->handles)) != NULL) {
+        TAILQ_REMOVE(&p->handles, h, link);
+        (void)rd_kafka_purge(h->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
+                                        RD_KAFKA_PURGE_F_NON_BLOCKING);
+        handle_free(h, true);
+    }
+    broker_wake_free(p->wake);
+    if (p->conf != NULL) {
+        rd_kafka_conf_destroy(p->conf);
+    }
+    p->magic = 0;
+    free(p);
+}
+
+/* ---- sending and asking -------------------------------------------------------------------- */
+
+static rd_kafka_error_t *produce(struct handle *h, const char *topic, int32_t partition,
+                                 const struct slice_msg *msg, const char *traceparent,
+                                 uint64_t token)
+{
+    uint8_t bytes[SLICE_MSG_MAX];
+    size_t len = slice_msg_encode(msg, bytes);
+    rd_kafka_vu_t parts[] = {
+        {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
+        {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
+        {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
+        {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = bytes, .size = len}},
+        {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)token},
+        {.vtype = RD_KAFKA_VTYPE_HEADER,
+         .u.header = {.name = "traceparent", .val = traceparent, .size = -1}},
+    };
+
+    return rd_kafka_produceva(h->rk, parts, COUNT_OF(parts) - (traceparent == NULL ? 1 : 0));
+}
+
+int broker_producer_send(struct broker_producer *p, const char *topic, int32_t partition,
+                         const struct slice_msg *msg, const char *traceparent, uint64_t token,
+                         struct err *err)
+{
+    rd_kafka_error_t *error;
+
+    if (is_fatal(current(p)) && renew(p, err)) {
+        return -1;
+    }
+    error = produce(current(p), topic, partition, msg, traceparent, token);
+    return error == NULL ? 0 : broker_err_take(err, error);
+}
+
+int broker_ensure_topic(struct broker_producer *p, const char *topic, int32_t partitions,
+                        broker_topic_fn fn, void *arg, struct err *err)
+{
+    struct topic_question *q = calloc(1, sizeof(*q));
+
+    if (q == NULL) {
+        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for a topic");
+    }
+    *q = (struct topic_question){.handle = current(p), .fn = fn, .arg = arg};
+    q->job = broker_topic_job_new(q->handle->rk, p->wake, topic, partitions, err);
+    if (q->job == NULL) {
+        free(q);
+        return -1;
+    }
+    q->handle->users++;
+    LIST_INSERT_HEAD(&p->topics, q, link);
+    return 0;
+}
+
+static void ask_offsets(struct broker_producer *p, struct offsets_question *q, const char *group)
+{
+    rd_kafka_t *rk = q->handle->rk;
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+    rd_kafka_topic_partition_list_t *parts = rd_kafka_topic_partition_list_new((int)q->n);
+    rd_kafka_ListConsumerGroupOffsets_t *question;
+
+    for (size_t i = 0; i < q->n; i++) {
+        (void)rd_kafka_topic_partition_list_add(parts, q->topic, (int32_t)i);
+    }
+    question = rd_kafka_ListConsumerGroupOffsets_new(group, parts);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
+    rd_kafka_AdminOptions_set_opaque(options, q);
+    q->handle->users++;
+    LIST_INSERT_HEAD(&p->offsets, q, link);
+    rd_kafka_ListConsumerGroupOffsets(rk, &question, 1, options, q->handle->queue);
+    rd_kafka_ListConsumerGroupOffsets_destroy(question);
+    rd_kafka_topic_partition_list_destroy(parts);
+    rd_kafka_AdminOptions_destroy(options);
+}
+
+int broker_committed(struct broker_producer *p, const char *group, const char *topic, int32_t n,
+                     broker_offsets_fn fn, void *arg, struct err *err)
+{
+    struct offsets_question *q = calloc(1, sizeof(*q));
+
+    assert(n > 0);
+    if (q == NULL) {
+        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
+    }
+    *q = (struct offsets_question){
+        .magic = QUESTION_MAGIC, .handle = current(p), .n = (size_t)n, .fn = fn, .arg = arg};
+    q->topic = strdup(topic);
+    if (q->topic == NULL) {
+        free(q);
+        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
+    }
+    ask_offsets(p, q, group);
+    return 0;
+}

@@ -1,0 +1,234 @@
+/* Slices on their way from the plan to Kafka: drawn in order, the runs of an engine in turn, never
+ * further ahead of the workers than the bound, and noted in the plan when they are delivered. A
+ * delivery that fails is nobody's loss: the slice stays unpublished, and the reconciler rings. */
+#include "run_core_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PUBLISH_AGAIN_MS 100 /* Kafka's queue was full */
+#define ENSURE_AGAIN_MS 1000
+
+int topic_find(struct run_core *c, const char *engine, int partitions)
+{
+    for (int i = 0; i < c->topic_count; i++)
+        if (strcmp(c->topic[i].engine, engine) == 0)
+            return i;
+    if (c->topic_count == TOPICS_MAX || partitions < 1)
+        return NO_TOPIC;
+    struct topic_part *part = calloc((size_t)partitions, sizeof(*part));
+    if (part == NULL)
+        return NO_TOPIC;
+    for (int i = 0; i < partitions; i++)
+        part[i] = (struct topic_part){.committed = -1, .changed_ms = c->now, .delivered = -1};
+    struct topic *t = &c->topic[c->topic_count];
+    *t = (struct topic){.partitions = partitions, .part = part, .ensure_at = c->now,
+                        .span_start = c->now};
+    strncpy(t->engine, engine, sizeof(t->engine) - 1);
+    return c->topic_count++;
+}
+
+void topic_ensure(struct run_core *c, struct topic *t)
+{
+    if (t->state != TOPIC_UNKNOWN || c->now < t->ensure_at)
+        return;
+    t->state = TOPIC_ASKED;
+    c->ops.ensure_topic(c->ops.world, t->engine, t->partitions);
+}
+
+void run_core_topic(struct run_core *c, const char *engine, bool ok)
+{
+    c->now = c->ops.now_ms(c->ops.world);
+    for (int i = 0; i < c->topic_count; i++) {
+        struct topic *t = &c->topic[i];
+        if (strcmp(t->engine, engine) != 0)
+            continue;
+        t->state = ok ? TOPIC_READY : TOPIC_UNKNOWN;
+        t->ensure_at = c->now + ENSURE_AGAIN_MS;
+    }
+    run_core_pump(c);
+}
+
+/* ---- how far ahead ----------------------------------------------------------------------- */
+
+void publish_done(struct run_core *c, struct topic *t, int slices)
+{
+    int64_t age = c->now - t->span_start;
+    if (age >= LIMIT_AHEAD_SPAN_MS) {
+        t->span_before = age < 2 * LIMIT_AHEAD_SPAN_MS ? t->span_done : 0;
+        t->span_done = 0;
+        t->span_start = c->now;
+    }
+    t->span_done += slices;
+}
+
+static int bound(const struct topic *t)
+{
+    int most = t->span_done > t->span_before ? t->span_done : t->span_before;
+    int least = LIMIT_AHEAD_PER_PARTITION * t->partitions;
+    if (most < least)
+        most = least;
+    return most < LIMIT_AHEAD_MAX ? most : LIMIT_AHEAD_MAX;
+}
+
+int publish_ahead(const struct lead *l)
+{
+    int done = l->progress_known ? l->progress.slices - l->progress.pending : 0;
+    int ahead = l->after + 1 - done;
+    return ahead > 0 ? ahead : 0;
+}
+
+/* ---- drawing ----------------------------------------------------------------------------- */
+
+static bool may_draw(const struct run_core *c, const struct lead *l, int topic)
+{
+    return l->used && l->topic == topic && !l->draw_asked && !l->give_up_asked &&
+           c->now >= l->draw_at && l->run.slices > l->after + 1 &&
+           l->sent_count + LIMIT_PUBLISH_BATCH <= SENT_MAX;
+}
+
+void publish_draw(struct run_core *c, int topic)
+{
+    struct topic *t = &c->topic[topic];
+    if (t->state != TOPIC_READY || c->draining)
+        return;
+    int room = bound(t);
+    for (int i = 0; i < LIMIT_RUNS_HELD; i++) {
+        const struct lead *l = &c->lead[i];
+        if (l->used && l->topic == topic)
+            room -= publish_ahead(l) + (l->draw_asked ? l->draw_limit : 0);
+    }
+    for (int i = 0; i < LIMIT_RUNS_HELD && room > 0; i++) {
+        int at = (t->turn + i) % LIMIT_RUNS_HELD;
+        struct lead *l = &c->lead[at];
+        if (!may_draw(c, l, topic))
+            continue;
+        t->turn = (at + 1) % LIMIT_RUNS_HELD;
+        l->draw_asked = true;
+        l->draw_limit = room < LIMIT_PUBLISH_BATCH ? room : LIMIT_PUBLISH_BATCH;
+        l->draw_known = l->run.slices;
+        room -= l->draw_limit;
+        c->ops.draw(c->ops.world, lead_ref(c, l), &l->run.run_id, l->after, l->draw_limit);
+    }
+}
+
+bool publish_one(struct run_core *c, struct lead *l, int32_t slice_no, int32_t partition)
+{
+    if (l->sent_count == SENT_MAX)
+        return false;
+    if (!c->ops.publish(c->ops.world, lead_ref(c, l), &l->run, slice_no, partition))
+        return false;
+    l->sent[l->sent_count++] =
+        (struct sent){.slice_no = slice_no, .partition = partition, .state = SENT_OUT};
+    return true;
+}
+
+void run_core_drawn(struct run_core *c, struct lead_ref ref, bool failed,
+                    const struct drawn_slice *slices, int n)
+{
+    struct lead *l = lead_find(c, ref);
+    c->now = c->ops.now_ms(c->ops.world);
+    if (l == NULL)
+        return;
+    l->draw_asked = false;
+    if (failed)
+        l->draw_at = c->now + PUBLISH_AGAIN_MS;
+    int taken = 0;
+    while (!failed && taken < n && publish_one(c, l, slices[taken].slice_no, slices[taken].partition))
+        l->after = slices[taken++].slice_no;
+    if (!failed && taken < n)
+        l->draw_at = c->now + PUBLISH_AGAIN_MS;
+    else if (!failed && n < l->draw_limit && l->after < l->draw_known - 1)
+        l->after = l->draw_known - 1; /* the rest was published before us, or is done */
+    run_core_pump(c);
+}
+
+/* ---- reports ----------------------------------------------------------------------------- */
+
+static void forget_sent(struct lead *l, int i)
+{
+    l->sent[i] = l->sent[--l->sent_count];
+}
+
+bool publish_under_way(const struct lead *l, int32_t slice_no)
+{
+    for (int i = 0; i < l->sent_count; i++)
+        if (l->sent[i].slice_no == slice_no)
+            return true;
+    return false;
+}
+
+static void note_offset(struct topic *t, int32_t partition, int64_t offset)
+{
+    if (partition < 0 || partition >= t->partitions)
+        return;
+    struct topic_part *part = &t->part[partition];
+    if (offset <= part->delivered)
+        part->anew = true;
+    part->delivered = offset;
+}
+
+void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no, int32_t partition,
+                        bool ok, int64_t offset)
+{
+    struct lead *l = lead_find(c, ref);
+    c->now = c->ops.now_ms(c->ops.world);
+    if (l == NULL)
+        return;
+    struct topic *t = &c->topic[l->topic];
+    for (int i = 0; i < l->sent_count; i++) {
+        struct sent *s = &l->sent[i];
+        if (s->slice_no != slice_no || s->state != SENT_OUT)
+            continue;
+        if (ok) {
+            s->state = SENT_DELIVERED;
+            s->offset = offset;
+            note_offset(t, partition, offset);
+        } else {
+            forget_sent(l, i);
+            l->failed_deliveries++;
+            if (t->state == TOPIC_READY) { /* perhaps it is gone */
+                t->state = TOPIC_UNKNOWN;
+                t->ensure_at = c->now;
+            }
+        }
+        break;
+    }
+    run_core_pump(c);
+}
+
+/* Notes in the plan what was delivered, as many as there are, one call at a time. */
+void publish_note(struct run_core *c, struct lead *l)
+{
+    int32_t slices[LIMIT_PUBLISH_BATCH];
+    int64_t offsets[LIMIT_PUBLISH_BATCH];
+    int n = 0;
+    if (l->note_asked)
+        return;
+    for (int i = 0; i < l->sent_count && n < LIMIT_PUBLISH_BATCH; i++) {
+        struct sent *s = &l->sent[i];
+        if (s->state != SENT_DELIVERED)
+            continue;
+        s->state = SENT_NOTING;
+        slices[n] = s->slice_no;
+        offsets[n++] = s->offset;
+    }
+    if (n == 0)
+        return;
+    l->note_asked = true;
+    c->ops.note_published(c->ops.world, lead_ref(c, l), &l->run.run_id, slices, offsets, n);
+}
+
+void run_core_noted(struct run_core *c, struct lead_ref ref, bool failed)
+{
+    struct lead *l = lead_find(c, ref);
+    c->now = c->ops.now_ms(c->ops.world);
+    if (l == NULL)
+        return;
+    (void)failed; /* what was not noted is rung once more, which does no harm */
+    l->note_asked = false;
+    for (int i = l->sent_count - 1; i >= 0; i--)
+        if (l->sent[i].state == SENT_NOTING)
+            forget_sent(l, i);
+    run_core_pump(c);
+}

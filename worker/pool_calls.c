@@ -1,0 +1,291 @@
+/* Subjects and the engine's limit: which call to start next, what its answer means, when a failed
+ * try is tried again, and which tries an outage takes back. */
+#include "pool_internal.h"
+
+/* ---- counters that follow a subject ------------------------------------------------------ */
+
+static void untried_moves(struct pool *p, struct slice_in_hand *s, int by)
+{
+    bool counted = s->state == S_JUDGING;
+    struct engine_desk *desk = &p->desk[s->engine];
+    desk->claimed -= counted && s->untried > 0;
+    s->untried += by;
+    desk->claimed += counted && s->untried > 0;
+}
+
+static void open_moves(struct pool *p, struct slice_in_hand *s, int by)
+{
+    s->open += by;
+    if (s->state == S_JUDGING)
+        p->desk[s->engine].open += by;
+}
+
+/* ---- which call next --------------------------------------------------------------------- */
+
+static bool callable(const struct subject *u)
+{
+    return u->state == SUBJECT_OPEN && !u->in_flight;
+}
+
+static int next_untried(struct slice_in_hand *s)
+{
+    if (s->untried == 0)
+        return -1;
+    for (int i = s->next; i < s->claim->n; i++) {
+        if (callable(&s->subjects[i]) && s->subjects[i].due_ms == 0) {
+            s->next = i + 1;
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* The one that waits longest, so that a probe asks about another subject each time. Looks at all of
+ * them, but only when one is due: a retry is the exception. */
+static int next_retry(struct slice_in_hand *s, int64_t now)
+{
+    if (s->next_due > now)
+        return -1;
+    int found = -1;
+    int64_t first = INT64_MAX, second = INT64_MAX;
+    for (int i = 0; i < s->claim->n; i++) {
+        const struct subject *u = &s->subjects[i];
+        if (!callable(u) || u->due_ms == 0)
+            continue;
+        if (u->due_ms < first) {
+            second = first;
+            first = u->due_ms;
+            found = i;
+        } else if (u->due_ms < second) {
+            second = u->due_ms;
+        }
+    }
+    s->next_due = first <= now ? second : first;
+    return first <= now ? found : -1;
+}
+
+/* A slice that has failed twice already is worked alone, so that what kills workers is found. */
+static bool may_begin(struct pool *p, struct slice_in_hand *s)
+{
+    if (s->state != S_JUDGING || (p->leaving != STAYING && !s->begun))
+        return false;
+    if (p->alone != NO_SLOT)
+        return p->alone == s->slot;
+    if (!s->alone)
+        return true;
+    if (p->in_flight > s->in_flight)
+        return false;
+    p->alone = s->slot;
+    return true;
+}
+
+static void start(struct pool *p, struct slice_in_hand *s, int i)
+{
+    struct subject *u = &s->subjects[i];
+    u->in_flight = true;
+    if (u->due_ms == 0)
+        untried_moves(p, s, -1);
+    s->begun = true;
+    s->in_flight++;
+    p->in_flight++;
+    share_call_started(&p->desk[s->engine].share);
+    struct engine_call call = {.ref = {s->slot, s->generation, i},
+                               .claim = s->claim,
+                               .invocation = &s->run,
+                               .traceparent = s->traceparent};
+    p->ops.call(p->ops.world, s->engine, &call);
+}
+
+void calls_start(struct pool *p, int engine)
+{
+    int room = share_room(&p->desk[engine].share, p->now);
+    struct slice_in_hand *s = slice_oldest(p, engine);
+    while (room > 0 && s != NULL) {
+        int i = -1;
+        if (may_begin(p, s)) {
+            i = next_untried(s);
+            if (i < 0)
+                i = next_retry(s, p->now);
+        } else if (s->state == S_JUDGING && s->alone && p->alone == NO_SLOT) {
+            return; /* it waits for the others to end: nobody younger starts before it */
+        }
+        if (i < 0) {
+            s = slice_next(p, s);
+            continue;
+        }
+        start(p, s, i);
+        room--;
+    }
+}
+
+void calls_abort(struct pool *p, struct slice_in_hand *s)
+{
+    if (s->in_flight == 0)
+        return;
+    struct pool_ref ref = {s->slot, s->generation};
+    p->ops.abort_calls(p->ops.world, s->engine, ref);
+    share_calls_aborted(&p->desk[s->engine].share, s->in_flight);
+    p->in_flight -= s->in_flight;
+    s->in_flight = 0;
+    for (int i = 0; i < s->claim->n; i++) {
+        struct subject *u = &s->subjects[i];
+        if (!u->in_flight)
+            continue;
+        u->in_flight = false;
+        if (u->due_ms == 0) {
+            untried_moves(p, s, +1);
+            if (i < s->next)
+                s->next = i;
+        } else if (u->due_ms < s->next_due) {
+            s->next_due = u->due_ms;
+        }
+    }
+}
+
+/* ---- what an answer means ---------------------------------------------------------------- */
+
+static bool may_be_outage(enum err_class cls)
+{
+    return cls == ERR_NETWORK || cls == ERR_TIMEOUT;
+}
+
+static void ended(struct pool *p, struct slice_in_hand *s, struct subject *u, enum subject_state state)
+{
+    u->state = state;
+    s->calls_done++;
+    open_moves(p, s, -1);
+}
+
+static void failed(struct pool *p, struct slice_in_hand *s, struct subject *u)
+{
+    const struct answer *a = u->answer;
+    u->tries++;
+    u->failed_ms = p->now;
+    s->last_class = err_class_name(a->cls);
+    if (a->retry && u->tries < ENGINE_TRIES) {
+        u->wait_ms = backoff_next(&p->rng, u->wait_ms, ENGINE_BACKOFF_MIN_MS, ENGINE_BACKOFF_MAX_MS);
+        u->due_ms = p->now + u->wait_ms;
+        if (u->due_ms < s->next_due)
+            s->next_due = u->due_ms;
+        return;
+    }
+    if (may_be_outage(a->cls))
+        s->last_failure = p->now;
+    ended(p, s, u, SUBJECT_FAILED);
+}
+
+void pool_answered(struct pool *p, struct call_ref ref, struct answer *answer)
+{
+    struct pool_ref slice = {ref.slot, ref.generation};
+    struct slice_in_hand *s = slice_find(p, slice);
+    p->now = p->ops.now_ms(p->ops.world);
+    if (s == NULL || s->claim == NULL || ref.subject < 0 || ref.subject >= s->claim->n ||
+        !s->subjects[ref.subject].in_flight) {
+        answer_free(answer);
+        return;
+    }
+    struct subject *u = &s->subjects[ref.subject];
+    u->in_flight = false;
+    s->in_flight--;
+    p->in_flight--;
+    share_call_ended(&p->desk[s->engine].share, p->now, answer, u->tries == 0);
+    answer_free(u->answer);
+    u->answer = answer;
+    if (answer->ok)
+        ended(p, s, u, SUBJECT_JUDGED);
+    else
+        failed(p, s, u);
+    if (s->open == 0)
+        slice_judged(p, s);
+    pool_pump(p);
+}
+
+/* ---- the lent limit ---------------------------------------------------------------------- */
+
+void calls_want(struct pool *p, int engine)
+{
+    struct engine_desk *desk = &p->desk[engine];
+    int want = desk->open;
+    if (p->leaving == STAYING)
+        want += desk->waiting * WAITING_GUESS;
+    else if (p->leaving == LEFT)
+        want = 0;
+    share_set_want(&desk->share, p->now, want);
+}
+
+static int slices_of(struct pool *p, int engine)
+{
+    int n = 0;
+    for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s))
+        n++;
+    return n;
+}
+
+void calls_ask(struct pool *p, int engine)
+{
+    struct engine_desk *desk = &p->desk[engine];
+    struct share_report report;
+    if (!share_ask(&desk->share, p->now, &report))
+        return;
+    report.slices = slices_of(p, engine);
+    report.partitions = 0;
+    for (int i = 0; i < p->part_count; i++)
+        report.partitions += p->part[i].id.engine == engine;
+    p->ops.ask_share(p->ops.world, engine, desk->share.asked_want, &report);
+}
+
+/* Takes back what an outage has charged to one slice's subjects. */
+static void strike(struct pool *p, struct slice_in_hand *s, int64_t since)
+{
+    for (int i = 0; i < s->claim->n; i++) {
+        struct subject *u = &s->subjects[i];
+        if (u->tries == 0 || u->failed_ms < since || u->in_flight || u->state == SUBJECT_JUDGED ||
+            !may_be_outage(u->answer->cls))
+            continue;
+        u->tries = 0;
+        u->due_ms = p->now + ENGINE_BACKOFF_MIN_MS;
+        if (u->due_ms < s->next_due)
+            s->next_due = u->due_ms;
+        if (u->state == SUBJECT_FAILED) {
+            u->state = SUBJECT_OPEN;
+            s->calls_done--;
+            open_moves(p, s, +1);
+        }
+    }
+    s->last_failure = 0;
+    if (s->state == S_CHECKING && s->open > 0)
+        slice_enter(p, s, S_JUDGING);
+}
+
+static void note_health(struct pool *p, int engine, const struct share_answer *a)
+{
+    struct engine_desk *desk = &p->desk[engine];
+    bool closed = a->outage_ms >= 0;
+    if (closed == desk->closed)
+        return;
+    desk->closed = closed;
+    struct pool_note note = {.kind = closed ? NOTE_ENGINE_CLOSED : NOTE_ENGINE_OPEN,
+                             .engine = engine,
+                             .outage_ms = a->outage_ms};
+    p->ops.note(p->ops.world, &note);
+}
+
+void pool_lent(struct pool *p, int engine, const struct share_answer *a)
+{
+    struct engine_desk *desk = &p->desk[engine];
+    p->now = p->ops.now_ms(p->ops.world);
+    share_lent(&desk->share, p->now, a);
+    if (a->arrived) {
+        note_health(p, engine, a);
+        bool outage = a->outage_ms >= 0 && a->outage_ms < OUTAGE_CHARGED_AFTER_MS;
+        struct slice_in_hand *next;
+        for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = next) {
+            next = slice_next(p, s);
+            if (outage && (s->state == S_JUDGING || s->state == S_CHECKING))
+                strike(p, s, desk->share.outage_since);
+            if (s->state == S_CHECKING)
+                slice_checked(p, s);
+        }
+    }
+    pool_pump(p);
+}
