@@ -18,8 +18,7 @@ if(REVEILLE_SANITIZE)
         -fsanitize=address,undefined -fno-sanitize-recover=undefined)
     target_link_options(reveille_flags INTERFACE -fsanitize=address,undefined)
 else()
-    target_compile_definitions(reveille_flags INTERFACE
-        $<$<NOT:$<CONFIG:Debug>>:_FORTIFY_SOURCE=3>)
-    target_compile_options(reveille_flags INTERFACE -U_FORTIFY_SOURCE)
+    target_compile_options(reveille_flags INTERFACE
+        -U_FORTIFY_SOURCE $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
 endif()
 set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")

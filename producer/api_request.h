@@ -1,0 +1,73 @@
+/* What an HTTP request says, read strictly and without side effects: credentials, preferences,
+ * content type, bodies, query values. Pure: no request object, no database, no secrets. Everything
+ * here is outside input, so every length has a bound and everything unexpected is refused. */
+#ifndef REVEILLE_API_REQUEST_H
+#define REVEILLE_API_REQUEST_H
+
+#include "uuid.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define API_CREDENTIAL_MAX 4096 /* bytes of a secret in a header: as long as a secret's file */
+#define API_KEY_MAX 200         /* bytes of an Idempotency-Key: a uuid or a name, with room */
+#define API_JOB_NAME_MAX \
+    128 /* bytes of a job's name as asked for; the registry's have at most 40 */
+#define API_SCENARIOS_MAX 64 /* scenario types of a manual run */
+
+/* ---- headers ----------------------------------------------------------------------------- */
+/* The secret a caller shows: X-Scheduler-Secret's value, or what follows `Bearer` in Authorization;
+ * with both, they must be the same. NULL when there is none, or it is empty, too long, of another
+ * scheme, or not printable ASCII. Lent from its arguments, which may be NULL. */
+const char *api_credential(const char *scheduler_secret, const char *authorization);
+
+/* Prefer (RFC 7240). What is not understood is ignored, as the RFC wants. */
+struct api_prefer {
+    bool respond_async;
+    int wait_s; /* -1: not said; else 0 … HTTP_WAIT_MAX_S */
+};
+struct api_prefer api_prefer_parse(const char *value); /* NULL: no such header */
+
+/* Whether a Content-Type is application/json, with or without parameters. */
+bool api_is_json_type(const char *content_type);
+
+/* 1 … API_KEY_MAX printable ASCII characters. */
+bool api_key_is_valid(const char *key);
+
+/* ---- bodies ------------------------------------------------------------------------------ */
+enum api_parsed {
+    API_GOOD,
+    API_MALFORMED, /* not JSON, or a member twice */
+    API_WRONG,     /* JSON, but not what is asked for here */
+};
+
+/* A body of POST /v1/jobs/{job}/runs. An empty object (or no body) rings the current slot. */
+struct api_run_ask {
+    bool manual;       /* a member was given: a manual run */
+    char params[8192]; /* what request() takes, as compact JSON; "{}" for a ring */
+};
+enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *ret_ask);
+
+/* {"job_name": …} of the forms that pg_cron knows. fallback: the job of a form that needs no body;
+ * when it is there, another name is wrong. ret_name: API_JOB_NAME_MAX + 1 bytes. */
+enum api_parsed api_parse_job_name(const char *body, size_t len, const char *fallback,
+                                   char *ret_name);
+
+/* {"paused": true|false}, exactly. */
+enum api_parsed api_parse_paused(const char *body, size_t len, bool *ret_paused);
+
+/* No body, or an empty object. */
+enum api_parsed api_parse_nothing(const char *body, size_t len);
+
+/* ---- paths and queries ------------------------------------------------------------------- */
+/* Whether a path's segment may be a job's name at all: 1 … API_JOB_NAME_MAX bytes of UTF-8. */
+bool api_job_name_is_text(const char *name);
+
+/* A whole number from min to max; text NULL: fallback. False when it is anything else. */
+bool api_parse_int(const char *text, int min, int max, int fallback, int *ret_n);
+
+/* A date of the calendar, YYYY-MM-DD, years 1970 to 9999. */
+bool api_is_date(const char *text);
+
+#endif

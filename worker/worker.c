@@ -1,0 +1,185 @@
+/* See worker.h: handles made in order, released in reverse. */
+#include "worker.h"
+
+#include "attrs.h"
+#include "limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORK_LINKS 3 /* a claim, a settle and a release do not wait for each other */
+
+static int must_have(const struct worker *w, enum config_key key, const char *name, struct err *err)
+{
+    if (config_has(w->cfg, key))
+        return 0;
+    return err_set(err, ERR_CONFIG, "missing", "%s: must be set", name);
+}
+
+static int name_topics(struct worker *w, struct err *err)
+{
+    const char *prefix = config_text(w->cfg, CFG_KAFKA_TOPIC_PREFIX);
+    for (int i = 0; i < engines_count(w->engines); i++) {
+        int n = snprintf(w->topics[i], WORKER_TOPIC_SIZE, "%s.%s", prefix,
+                         engines_names(w->engines)[i]);
+        if (n < 0 || n >= WORKER_TOPIC_SIZE)
+            return err_set(err, ERR_CONFIG, "long", "KAFKA_TOPIC_PREFIX: too long for a topic");
+    }
+    return 0;
+}
+
+static int make_engines(struct worker *w, struct err *err)
+{
+    w->engines = engines_new(w->loop, w->cfg, worker_world_answered, w, err);
+    return w->engines != NULL ? name_topics(w, err) : -1;
+}
+
+int worker_check(struct worker *w, struct err *err)
+{
+    if (must_have(w, CFG_DATABASE_URL, "DATABASE_URL", err) ||
+        must_have(w, CFG_KAFKA_BOOTSTRAP_SERVERS, "KAFKA_BOOTSTRAP_SERVERS", err))
+        return -1;
+    w->loop = loop_new(err);
+    return w->loop != NULL ? make_engines(w, err) : -1;
+}
+
+/* ---- set up ------------------------------------------------------------------------------ */
+
+static int name_worker(struct worker *w, struct err *err)
+{
+    char host[64] = "?";
+    struct uuid random;
+    if (uuid_random(&random, err))
+        return -1;
+    (void)gethostname(host, sizeof(host) - 1); /* without one, pid and random still tell us apart */
+    snprintf(w->name, sizeof(w->name), "%s:%ld:%02x%02x%02x%02x", host, (long)getpid(), random.b[0],
+             random.b[1], random.b[2], random.b[3]);
+    return 0;
+}
+
+static void say_started(struct worker *w)
+{
+    size_t n;
+    const char *const *warnings = config_warnings(w->cfg, &n);
+    metrics_set(w->metrics, METRIC_BUILD_INFO, REVEILLE_VERSION, broker_library_version(), 1);
+    log_event(w->log, EV_PROCESS_STARTED, log_name("version", REVEILLE_VERSION),
+              log_name("librdkafka", broker_library_version()),
+              log_name("program", "reveille-worker"), log_name("worker", w->name));
+    for (size_t i = 0; i < n; i++)
+        log_event(w->log, EV_CONFIG_WARNING, log_name("name", warnings[i]),
+                  log_name("problem", "unknown to librdkafka: ignored"));
+}
+
+int worker_set_up(struct worker *w, struct err *err)
+{
+    enum log_level level = LOG_INFO;
+    (void)log_level_parse(config_text(w->cfg, CFG_LOG_LEVEL), &level); /* config checked the word */
+    w->log = log_new(STDOUT_FILENO, "worker", level, err);
+    if (w->log == NULL || name_worker(w, err))
+        return -1;
+    w->metrics = metrics_new(err);
+    if (w->metrics == NULL)
+        return -1;
+    say_started(w);
+    return 0;
+}
+
+/* ---- connect ----------------------------------------------------------------------------- */
+
+static int connect_link(struct worker *w, struct worker_link *link, const char *name, int links,
+                        struct err *err)
+{
+    struct db_config cfg = {.conninfo = config_text(w->cfg, CFG_DATABASE_URL),
+                            .app_name = "reveille-worker",
+                            .links = links};
+    link->magic = WORKER_LINK_MAGIC;
+    link->worker = w;
+    link->name = name;
+    link->db = db_new(w->loop, &cfg, worker_life_database, link, err);
+    return link->db != NULL ? 0 : -1;
+}
+
+int worker_connect(struct worker *w, struct err *err)
+{
+    if (connect_link(w, &w->work, "work", WORK_LINKS, err) ||
+        connect_link(w, &w->lease, "lease", 1, err))
+        return -1;
+    return 0;
+}
+
+/* ---- assemble ---------------------------------------------------------------------------- */
+
+/* A claim is stale when its owner's membership would be over, too. */
+static int stale_ms(const struct worker *w)
+{
+    size_t n;
+    const struct broker_property *properties = config_kafka(w->cfg, &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(properties[i].name, "session.timeout.ms") == 0)
+            return atoi(properties[i].value); /* config let librdkafka check it */
+    return BROKER_SESSION_MS;
+}
+
+static int make_stores(struct worker *w, struct err *err)
+{
+    struct slice_store_config cfg = {.claims = w->work.db,
+                                     .renewals = w->lease.db,
+                                     .worker_name = w->name,
+                                     .stale_ms = stale_ms(w),
+                                     .on_claimed = worker_world_claimed,
+                                     .on_touched = worker_world_touched,
+                                     .on_released = worker_world_released,
+                                     .arg = w};
+    w->slices = slice_store_new(w->loop, &cfg, err);
+    if (w->slices == NULL)
+        return -1;
+    w->settle = settle_new(w->loop, w->work.db, w->name, worker_world_settled, w, err);
+    if (w->settle == NULL)
+        return -1;
+    w->shares = share_store_new(w->loop, w->lease.db, w->name, worker_world_lent, w, err);
+    return w->shares != NULL ? 0 : -1;
+}
+
+int worker_assemble(struct worker *w, struct err *err)
+{
+    w->notes = worker_notes_new(w->log, w->metrics, engines_names(w->engines), err);
+    if (w->notes == NULL || make_stores(w, err))
+        return -1;
+    return worker_world_new(w, err);
+}
+
+int worker_open(struct worker *w, struct err *err)
+{
+    if (worker_life_new(w, err))
+        return -1;
+    w->gate = schema_gate_new(w->loop, w->work.db, worker_life_schema, w, err);
+    return w->gate != NULL ? 0 : -1;
+}
+
+/* ---- release ----------------------------------------------------------------------------- */
+
+void worker_release(struct worker *w)
+{
+    intake_free(TAKE(w->intake));
+    schema_gate_free(TAKE(w->gate));
+    worker_health_free(TAKE(w->health));
+    for (int i = 0; i < WORKER_SIGNALS; i++)
+        loop_signal_free(TAKE(w->signals[i]));
+    pool_free(TAKE(w->pool));
+    db_free(TAKE(w->lease.db)); /* before what its answers would go to */
+    db_free(TAKE(w->work.db));
+    share_store_free(TAKE(w->shares));
+    settle_free(TAKE(w->settle));
+    slice_store_free(TAKE(w->slices));
+    worker_notes_free(TAKE(w->notes));
+    engines_free(TAKE(w->engines));
+    loop_timer_free(TAKE(w->wake));
+    loop_timer_free(TAKE(w->log_timer));
+    loop_timer_free(TAKE(w->leave));
+    loop_timer_free(TAKE(w->give_up));
+    metrics_free(TAKE(w->metrics));
+    loop_free(TAKE(w->loop));
+    log_free(TAKE(w->log));
+    config_free(TAKE(w->cfg));
+}
