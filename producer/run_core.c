@@ -275,7 +275,8 @@ static void progressed(struct run_core *c, struct lead *l, const struct run_prog
     l->progress_at = c->now + next_look(c, l);
 }
 
-void run_core_progressed(struct run_core *c, struct lead_ref ref, const struct run_progress *progress)
+void run_core_progressed(struct run_core *c, struct lead_ref ref,
+                         const struct run_progress *progress)
 {
     struct lead *l = lead_find(c, ref);
     c->now = c->ops.now_ms(c->ops.world);
@@ -419,7 +420,8 @@ int run_core_leads(const struct run_core *c)
     return n;
 }
 
-const struct opened_run *run_core_lead(const struct run_core *c, int i, struct run_progress *ret_progress)
+const struct opened_run *run_core_lead(const struct run_core *c, int i,
+                                       struct run_progress *ret_progress)
 {
     for (int k = 0; k < LIMIT_RUNS_HELD; k++) {
         if (!c->lead[k].used || i-- > 0)

@@ -52,12 +52,12 @@ struct opened_run {
 
 enum plan_outcome { PLAN_MORE, PLAN_LAST, PLAN_STALE };
 struct planned_pages {
-    bool failed;         /* no answer; nothing else holds */
+    bool failed; /* no answer; nothing else holds */
     enum plan_outcome outcome;
     enum run_state state; /* of the run, after the call */
     bool has_cursor;
     struct uuid cursor;
-    int slices;          /* planned in all, after the call */
+    int slices; /* planned in all, after the call */
 };
 
 struct drawn_slice {
@@ -66,10 +66,10 @@ struct drawn_slice {
 
 struct run_progress {
     bool failed;
-    bool found;          /* false: no such run any more */
+    bool found; /* false: no such run any more */
     enum run_state state;
     int slices, pending;
-    int64_t planned;     /* subjects; -1 while planning */
+    int64_t planned; /* subjects; -1 while planning */
 };
 
 struct overdue_slice {
@@ -81,8 +81,13 @@ enum renew_result { RENEWED, RENEW_LOST, RENEW_FAILED };
 
 /* What is worth a log line or a number; lent during the call. */
 enum run_note_kind {
-    RUN_NOTE_STARTED, RUN_NOTE_TAKEN_OVER, RUN_NOTE_PLANNED, RUN_NOTE_LOST, RUN_NOTE_ENDED,
-    RUN_NOTE_RUNG_AGAIN, RUN_NOTE_DELIVERY_FAILED,
+    RUN_NOTE_STARTED,
+    RUN_NOTE_TAKEN_OVER,
+    RUN_NOTE_PLANNED,
+    RUN_NOTE_LOST,
+    RUN_NOTE_ENDED,
+    RUN_NOTE_RUNG_AGAIN,
+    RUN_NOTE_DELIVERY_FAILED,
 };
 struct run_note {
     enum run_note_kind kind;
@@ -96,24 +101,32 @@ struct run_ops {
     void *world;
     int64_t (*now_ms)(void *world); /* monotonic */
     void (*open)(void *world);      /* → run_core_opened */
-    void (*plan)(void *world, struct lead_ref ref, const struct opened_run *run, int pages); /* → run_core_planned */
-    /* Slices not yet published, behind slice `after` (-1: from the first), in order. → run_core_drawn */
+    void (*plan)(void *world, struct lead_ref ref, const struct opened_run *run,
+                 int pages); /* → run_core_planned */
+    /* Slices not yet published, behind slice `after` (-1: from the first), in order. →
+     * run_core_drawn */
     void (*draw)(void *world, struct lead_ref ref, const struct uuid *run, int after, int limit);
     /* Hands one slice's address to Kafka: true when taken (→ run_core_delivered). */
     bool (*publish)(void *world, struct lead_ref ref, const struct opened_run *run,
                     int32_t slice_no, int32_t partition);
     void (*note_published)(void *world, struct lead_ref ref, const struct uuid *run,
-                           const int32_t *slices, const int64_t *offsets, int n); /* → run_core_noted */
-    void (*progress)(void *world, struct lead_ref ref, const struct uuid *run);   /* → run_core_progressed */
-    void (*overdue)(void *world, struct lead_ref ref, const struct uuid *run, int limit); /* → run_core_overdue */
+                           const int32_t *slices, const int64_t *offsets,
+                           int n); /* → run_core_noted */
+    void (*progress)(void *world, struct lead_ref ref,
+                     const struct uuid *run); /* → run_core_progressed */
+    void (*overdue)(void *world, struct lead_ref ref, const struct uuid *run,
+                    int limit); /* → run_core_overdue */
     /* The workers' committed offsets of that engine's topic. → run_core_committed */
     void (*committed)(void *world, const char *engine, int partitions);
-    void (*renew)(void *world, struct lead_ref ref, const struct opened_run *run); /* → run_core_renewed */
-    void (*close)(void *world, struct lead_ref ref, const struct opened_run *run); /* → run_core_closed */
-    void (*give_up)(void *world, struct lead_ref ref, const struct opened_run *run); /* → run_core_given_up */
+    void (*renew)(void *world, struct lead_ref ref,
+                  const struct opened_run *run); /* → run_core_renewed */
+    void (*close)(void *world, struct lead_ref ref,
+                  const struct opened_run *run); /* → run_core_closed */
+    void (*give_up)(void *world, struct lead_ref ref,
+                    const struct opened_run *run); /* → run_core_given_up */
     void (*end_overdue)(void *world); /* runs past their deadline; no answer is awaited */
     void (*ensure_topic)(void *world, const char *engine, int partitions); /* → run_core_topic */
-    void (*stopped)(void *world);     /* the drain is over */
+    void (*stopped)(void *world);                                          /* the drain is over */
     void (*note)(void *world, const struct run_note *note);
 };
 
@@ -127,17 +140,20 @@ void run_core_engine(struct run_core *c, const char *engine, int partitions);
 void run_core_rung(struct run_core *c);
 /* Whether LISTEN works; decides how often requests are polled for. */
 void run_core_listening(struct run_core *c, bool proven);
-void run_core_opened(struct run_core *c, bool failed, const struct opened_run *run); /* NULL: none */
+void run_core_opened(struct run_core *c, bool failed,
+                     const struct opened_run *run); /* NULL: none */
 void run_core_planned(struct run_core *c, struct lead_ref ref, const struct planned_pages *pages);
 void run_core_drawn(struct run_core *c, struct lead_ref ref, bool failed,
                     const struct drawn_slice *slices, int n);
-void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no, int32_t partition,
-                        bool ok, int64_t offset);
+void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no,
+                        int32_t partition, bool ok, int64_t offset);
 void run_core_noted(struct run_core *c, struct lead_ref ref, bool failed);
-void run_core_progressed(struct run_core *c, struct lead_ref ref, const struct run_progress *progress);
+void run_core_progressed(struct run_core *c, struct lead_ref ref,
+                         const struct run_progress *progress);
 void run_core_overdue(struct run_core *c, struct lead_ref ref, bool failed,
                       const struct overdue_slice *slices, int n);
-void run_core_committed(struct run_core *c, const char *engine, const int64_t *offsets, int n); /* NULL: failed */
+void run_core_committed(struct run_core *c, const char *engine, const int64_t *offsets,
+                        int n); /* NULL: failed */
 void run_core_renewed(struct run_core *c, struct lead_ref ref, enum renew_result result);
 /* The run's summary when it has ended (by us or by anybody), NULL when it is still open. */
 void run_core_closed(struct run_core *c, struct lead_ref ref, bool failed, const char *summary);
@@ -152,6 +168,7 @@ int64_t run_core_next_wake(const struct run_core *c);
 /* ---- what is ----------------------------------------------------------------------------- */
 int run_core_leads(const struct run_core *c);
 /* The i-th run it leads, for metrics: lent until the next call into the core. */
-const struct opened_run *run_core_lead(const struct run_core *c, int i, struct run_progress *ret_progress);
+const struct opened_run *run_core_lead(const struct run_core *c, int i,
+                                       struct run_progress *ret_progress);
 
 #endif

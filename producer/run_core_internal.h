@@ -23,22 +23,23 @@ struct lead {
     struct opened_run run; /* slices and cursor move as planning goes on */
     int topic;             /* index of its engine's topic */
     bool planning_over;
-    bool first_page;       /* planned alone, so that workers can begin */
-    int64_t subjects;      /* -1 while planning */
+    bool first_page;  /* planned alone, so that workers can begin */
+    int64_t subjects; /* -1 while planning */
 
-    bool plan_asked, draw_asked, progress_asked, overdue_asked, renew_asked, close_asked, note_asked;
+    bool plan_asked, draw_asked, progress_asked, overdue_asked, renew_asked, close_asked,
+        note_asked;
     bool give_up_asked;
     int64_t plan_at, draw_at, progress_at, overdue_at, renew_at;
     int draw_limit, draw_known; /* of the draw under way: limit, and slices planned then */
     bool stale;                 /* the plan moved without us: adopt it if the lease is still ours */
     struct planned_pages moved;
 
-    int after;                  /* the last slice drawn for publishing; -1: none */
+    int after; /* the last slice drawn for publishing; -1: none */
     struct sent sent[SENT_MAX];
     int sent_count;
-    int failed_deliveries;      /* since the last note */
+    int failed_deliveries; /* since the last note */
     struct overdue_slice overdue[LIMIT_AHEAD_MAX];
-    int overdue_count;          /* waiting for the group's offsets */
+    int overdue_count; /* waiting for the group's offsets */
 
     struct run_progress progress;
     bool progress_known;
@@ -48,7 +49,7 @@ struct lead {
 
 struct topic_part {
     int64_t committed;  /* the group's; -1: none */
-    int64_t changed_ms; /* when that was first seen so */
+    int64_t changed_ms; /* since when it stands still, with something to read */
     int64_t delivered;  /* the last offset a delivery report gave; -1 */
     bool anew;          /* a report went back: the log was made anew */
 };
@@ -60,9 +61,9 @@ struct topic {
     int64_t ensure_at;
     struct topic_part *part; /* owned, partitions of them */
     bool committed_known, committed_asked;
-    int64_t committed_ms;    /* when it was read */
-    int turn;                /* the lead that draws next */
-    int64_t span_start;      /* slices done in this span and in the one before */
+    int64_t committed_ms; /* when it was read */
+    int turn;             /* the lead that draws next */
+    int64_t span_start;   /* slices done in this span and in the one before */
     int span_done, span_before;
 };
 

@@ -22,8 +22,8 @@ int topic_find(struct run_core *c, const char *engine, int partitions)
     for (int i = 0; i < partitions; i++)
         part[i] = (struct topic_part){.committed = -1, .changed_ms = c->now, .delivered = -1};
     struct topic *t = &c->topic[c->topic_count];
-    *t = (struct topic){.partitions = partitions, .part = part, .ensure_at = c->now,
-                        .span_start = c->now};
+    *t = (struct topic){
+        .partitions = partitions, .part = part, .ensure_at = c->now, .span_start = c->now};
     strncpy(t->engine, engine, sizeof(t->engine) - 1);
     return c->topic_count++;
 }
@@ -134,7 +134,8 @@ void run_core_drawn(struct run_core *c, struct lead_ref ref, bool failed,
     if (failed)
         l->draw_at = c->now + PUBLISH_AGAIN_MS;
     int taken = 0;
-    while (!failed && taken < n && publish_one(c, l, slices[taken].slice_no, slices[taken].partition))
+    while (!failed && taken < n &&
+           publish_one(c, l, slices[taken].slice_no, slices[taken].partition))
         l->after = slices[taken++].slice_no;
     if (!failed && taken < n)
         l->draw_at = c->now + PUBLISH_AGAIN_MS;
@@ -158,7 +159,8 @@ bool publish_under_way(const struct lead *l, int32_t slice_no)
     return false;
 }
 
-static void note_offset(struct topic *t, int32_t partition, int64_t offset)
+static void note_offset(const struct run_core *c, struct topic *t, int32_t partition,
+                        int64_t offset)
 {
     if (partition < 0 || partition >= t->partitions)
         return;
@@ -166,10 +168,12 @@ static void note_offset(struct topic *t, int32_t partition, int64_t offset)
     if (offset <= part->delivered)
         part->anew = true;
     part->delivered = offset;
+    if (offset <= (part->committed < 0 ? 0 : part->committed))
+        part->changed_ms = c->now; /* all was read so far: it stood still for want of messages */
 }
 
-void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no, int32_t partition,
-                        bool ok, int64_t offset)
+void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no,
+                        int32_t partition, bool ok, int64_t offset)
 {
     struct lead *l = lead_find(c, ref);
     c->now = c->ops.now_ms(c->ops.world);
@@ -183,7 +187,7 @@ void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_n
         if (ok) {
             s->state = SENT_DELIVERED;
             s->offset = offset;
-            note_offset(t, partition, offset);
+            note_offset(c, t, partition, offset);
         } else {
             forget_sent(l, i);
             l->failed_deliveries++;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define OFFSETS_FRESH_MS 1000
+#define OFFSETS_WATCHED_MS 10000 /* they are read once a second while anything is overdue */
 
 void reconcile_ask(struct run_core *c, struct lead *l)
 {
@@ -27,7 +28,7 @@ static bool not_read_yet(const struct run_core *c, const struct topic *t,
     const struct topic_part *part = &t->part[o->partition];
     if (part->committed > o->published_offset)
         return false;
-    bool stands_still = c->now - part->changed_ms >= OFFSET_STILL_MS;
+    bool stands_still = t->committed_ms - part->changed_ms >= OFFSET_STILL_MS;
     bool of_the_old_log = part->anew && o->published_offset > part->delivered;
     return !stands_still && !of_the_old_log;
 }
@@ -79,11 +80,13 @@ void run_core_overdue(struct run_core *c, struct lead_ref ref, bool failed,
     run_core_pump(c);
 }
 
+/* Only what was looked at all the time is known to have stood still. */
 static void keep_offsets(struct run_core *c, struct topic *t, const int64_t *offsets, int n)
 {
+    bool watched = t->committed_known && c->now - t->committed_ms < OFFSETS_WATCHED_MS;
     for (int i = 0; i < n && i < t->partitions; i++) {
         struct topic_part *part = &t->part[i];
-        if (part->committed != offsets[i] || !t->committed_known)
+        if (part->committed != offsets[i] || !watched)
             part->changed_ms = c->now;
         part->committed = offsets[i];
     }

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-static const char *const names[] = {"planning",  "running",   "completed",
-                                    "partial",   "cancelled", "failed"};
+static const char *const names[] = {"planning", "running",   "completed",
+                                    "partial",  "cancelled", "failed"};
 
 const char *run_state_name(enum run_state s)
 {

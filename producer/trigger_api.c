@@ -8,6 +8,7 @@
 #include "attrs.h"
 #include "http_server.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,18 +46,17 @@ static const struct route {
 
 /* ---- paths ------------------------------------------------------------------------------- */
 
-/* What stands in the place of `name` ("{job}"): the path's segment, len bytes of it. */
+/* What stands in the place of `name` ("{job}"): the path's segment, len bytes of it. What cannot be
+ * a job's name is the empty one, which is no job's: its answer is that of any unknown job. */
 static bool take_segment(const char *name, const char *segment, size_t len, struct api_path *ret)
 {
-    if (len == 0 || len >= sizeof ret->job)
-        return false;
-    char text[sizeof ret->job];
-    memcpy(text, segment, len);
-    text[len] = '\0';
+    char text[sizeof ret->job] = "";
+    if (len < sizeof text)
+        memcpy(text, segment, len);
     if (strncmp(name, "{run}", 5) == 0)
         return uuid_parse(text, &ret->run);
-    memcpy(ret->job, text, len + 1);
-    return api_job_name_is_text(text);
+    snprintf(ret->job, sizeof ret->job, "%s", api_job_name_is_text(text) ? text : "");
+    return len > 0;
 }
 
 static bool path_matches(const char *pattern, const char *path, struct api_path *ret)

@@ -6,13 +6,13 @@
 #include "outcome.h"
 
 /* Leans on slice's primary key; commits before anything is judged. */
-#define CLAIM_SQL                                                                                  \
-    "select outcome, stale_ms, attempt, job_name, component, evaluation_date::text,"               \
-    " to_json(scenario_types)::text, shadow, subject_ids, user_ids, eligible"                      \
+#define CLAIM_SQL                                                                    \
+    "select outcome, stale_ms, attempt, job_name, component, evaluation_date::text," \
+    " to_json(scenario_types)::text, shadow, subject_ids, user_ids, eligible"        \
     " from reveille.claim_slice($1, $2, $3, $4::int * interval '1 ms', $5)"
 
-/* Fills *c (all zero before) from the answer to CLAIM_SQL. What does not hold together, or a lack of
- * memory, ends as CLAIM_FAILED with c->err. */
+/* Fills *c (all zero before) from the answer to CLAIM_SQL. What does not hold together, or a lack
+ * of memory, ends as CLAIM_FAILED with c->err. */
 void claim_row_read(const struct db_result *r, struct claim *c);
 
 #endif

@@ -7,7 +7,8 @@
 #include "err.h"
 #include "loop.h"
 
-/* Fills *ret_engine, whose free gives everything back. Answers come in the next turn of the loop. */
+/* Fills *ret_engine, whose free gives everything back. Answers come in the next turn of the loop.
+ */
 int engine_noop_new(struct loop *loop, engine_answer_fn on_answer, void *arg,
                     struct engine *ret_engine, struct err *err) MUST_CHECK;
 

@@ -11,8 +11,8 @@
 struct engines;
 
 /* As engine_answer_fn, and which engine it was. */
-typedef void (*engines_answer_fn)(void *arg, int engine, struct call_ref ref,
-                                  struct answer *answer, int64_t duration_us);
+typedef void (*engines_answer_fn)(void *arg, int engine, struct call_ref ref, struct answer *answer,
+                                  int64_t duration_us);
 
 /* Makes every engine of WORKER_ENGINES, in that order. CONFIG for an unknown or repeated name, or
  * when an engine lacks what it needs. cfg: borrowed during the call. */

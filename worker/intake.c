@@ -29,9 +29,16 @@ static void assigned(void *arg, const struct broker_partition *parts, size_t n)
 {
     struct intake *in = CHECK_MAGIC(struct intake, arg, INTAKE_MAGIC);
     struct pool_part ours[LIMIT_PARTITIONS];
+    struct err err = ERR_INIT;
     int count = n < LIMIT_PARTITIONS ? (int)n : LIMIT_PARTITIONS;
     for (int i = 0; i < count; i++)
         ours[i] = (struct pool_part){.engine = parts[i].topic, .partition = parts[i].partition};
+    if (n > LIMIT_PARTITIONS) {
+        (void)err_set(&err, ERR_LIMIT, "partitions",
+                      "%zu partitions, a worker works on %d: start more workers", n,
+                      LIMIT_PARTITIONS);
+        in->cfg.on_error(in->cfg.arg, &err);
+    }
     in->cfg.on_assigned(in->cfg.arg, ours, count);
 }
 

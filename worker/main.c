@@ -62,6 +62,10 @@ int main(int argc, char **argv)
         log_failure(w.log, EV_PROCESS_FAILED, &err);
     else if (err_is_set(&err))
         fprintf(stderr, "reveille-worker: %s\n", err.text);
+    if (w.hurried) {
+        log_free(w.log);
+        _exit(rc); /* nothing is freed: what hangs must not hang the exit */
+    }
     worker_release(&w);
     return rc;
 }

@@ -149,7 +149,8 @@ static bool may_be_outage(enum err_class cls)
     return cls == ERR_NETWORK || cls == ERR_TIMEOUT;
 }
 
-static void ended(struct pool *p, struct slice_in_hand *s, struct subject *u, enum subject_state state)
+static void ended(struct pool *p, struct slice_in_hand *s, struct subject *u,
+                  enum subject_state state)
 {
     u->state = state;
     s->calls_done++;
@@ -163,7 +164,8 @@ static void failed(struct pool *p, struct slice_in_hand *s, struct subject *u)
     u->failed_ms = p->now;
     s->last_class = err_class_name(a->cls);
     if (a->retry && u->tries < ENGINE_TRIES) {
-        u->wait_ms = backoff_next(&p->rng, u->wait_ms, ENGINE_BACKOFF_MIN_MS, ENGINE_BACKOFF_MAX_MS);
+        u->wait_ms =
+            backoff_next(&p->rng, u->wait_ms, ENGINE_BACKOFF_MIN_MS, ENGINE_BACKOFF_MAX_MS);
         u->due_ms = p->now + u->wait_ms;
         if (u->due_ms < s->next_due)
             s->next_due = u->due_ms;
@@ -208,8 +210,6 @@ void calls_want(struct pool *p, int engine)
     int want = desk->open;
     if (p->leaving == STAYING)
         want += desk->waiting * WAITING_GUESS;
-    else if (p->leaving == LEFT)
-        want = 0;
     share_set_want(&desk->share, p->now, want);
 }
 
@@ -274,6 +274,8 @@ void pool_lent(struct pool *p, int engine, const struct share_answer *a)
 {
     struct engine_desk *desk = &p->desk[engine];
     p->now = p->ops.now_ms(p->ops.world);
+    if (p->leaving == LEFT)
+        return;
     share_lent(&desk->share, p->now, a);
     if (a->arrived) {
         note_health(p, engine, a);

@@ -110,11 +110,13 @@ static void touch_claims(struct pool *p)
 
 void pool_pump(struct pool *p)
 {
+    if (p->leaving == LEFT)
+        return;
     window_take_all(p);
     if (p->now >= p->touch_at && !p->touching)
         touch_claims(p);
     leave_step(p);
-    for (int e = 0; e < p->engine_count; e++) {
+    for (int e = 0; e < p->engine_count && p->leaving != LEFT; e++) {
         due_slices(p, e);
         if (p->leaving == STAYING)
             claim_ahead(p, e);
@@ -152,7 +154,8 @@ static void lost_claim(struct pool *p, struct slice_in_hand *s)
     slice_claim(p, s);
 }
 
-void pool_touched(struct pool *p, const struct pool_ref *touched, int n, const bool *ours, bool failed)
+void pool_touched(struct pool *p, const struct pool_ref *touched, int n, const bool *ours,
+                  bool failed)
 {
     p->now = p->ops.now_ms(p->ops.world);
     p->touching = false;
@@ -182,6 +185,8 @@ static int64_t slice_wake(const struct slice_in_hand *s)
 
 int64_t pool_next_wake(const struct pool *p)
 {
+    if (p->leaving == LEFT)
+        return INT64_MAX;
     int64_t wake = p->touching ? INT64_MAX : p->touch_at;
     for (int e = 0; e < p->engine_count; e++) {
         const struct engine_desk *desk = &p->desk[e];
@@ -205,9 +210,8 @@ int64_t pool_next_wake(const struct pool *p)
 struct pool_numbers pool_numbers(const struct pool *p, int engine)
 {
     const struct engine_desk *desk = &p->desk[engine];
-    struct pool_numbers n = {.calls = desk->share.in_flight,
-                             .share = desk->share.granted,
-                             .closed = desk->closed};
+    struct pool_numbers n = {
+        .calls = desk->share.in_flight, .share = desk->share.granted, .closed = desk->closed};
     for (int i = 0; i < p->part_count; i++)
         n.partitions += p->part[i].id.engine == engine;
     for (uint32_t slot = desk->oldest; slot != NO_SLOT; slot = p->slots[slot].newer)

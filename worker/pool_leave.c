@@ -28,10 +28,15 @@ static bool give_up_now(const struct pool *p, const struct slice_in_hand *s)
     return false;
 }
 
+/* A claim whose answer was lost may be ours as well. */
+static bool gives_back(const struct slice_in_hand *s)
+{
+    return slice_holds_claim(s) || (s->state == S_WAITING && s->claim_first);
+}
+
 /* Ends what need not be waited for; its claims go back in one call. Returns how many are left. */
 static int give_up_slices(struct pool *p)
 {
-    static const int batch = POOL_SLOTS;
     struct uuid runs[POOL_SLOTS];
     int32_t slices[POOL_SLOTS];
     int n = 0, left = 0;
@@ -45,7 +50,7 @@ static int give_up_slices(struct pool *p)
                 left++;
                 continue;
             }
-            if (slice_holds_claim(s) && n < batch) {
+            if (gives_back(s)) {
                 runs[n] = s->run;
                 slices[n++] = s->slice;
                 slice_note(p, s, NOTE_RELEASED, NULL);
@@ -80,6 +85,10 @@ void leave_step(struct pool *p)
     bool over = p->now >= p->leave_hard;
     if ((left > 0 || p->releases > 0) && !over)
         return;
+    for (int e = 0; e < p->engine_count && p->leaving == DRAINING; e++) {
+        calls_want(p, e); /* what is lent goes back now, not when its lease ends */
+        calls_ask(p, e);
+    }
     orphan(p);
     bool draining = p->leaving == DRAINING;
     p->leaving = draining ? LEFT : STAYING;

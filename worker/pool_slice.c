@@ -7,8 +7,8 @@
 #define RECLAIM_MIN_MS 100
 #define RECLAIM_MAX_MS 5000
 
-static const char *const state_names[POOL_STATES] = {"waiting",  "claiming", "busy", "judging",
-                                                     "checking", "settling", "retry", "done", "gone"};
+static const char *const state_names[POOL_STATES] = {
+    "waiting", "claiming", "busy", "judging", "checking", "settling", "retry", "done", "gone"};
 
 /* The only edges there are; row: from, bit: to. */
 #define TO(s) (1u << (s))
@@ -30,7 +30,8 @@ const char *pool_state_name(int state)
 
 bool pool_edge_allowed(int from, int to)
 {
-    return from >= 0 && from < POOL_STATES && to >= 0 && to < POOL_STATES && (edges[from] & TO(to)) != 0;
+    return from >= 0 && from < POOL_STATES && to >= 0 && to < POOL_STATES &&
+           (edges[from] & TO(to)) != 0;
 }
 
 /* ---- the engine's list and the slots ----------------------------------------------------- */
@@ -52,8 +53,8 @@ struct slice_in_hand *slice_next(struct pool *p, const struct slice_in_hand *s)
 
 struct slice_in_hand *slice_find(struct pool *p, struct pool_ref ref)
 {
-    if (ref.slot >= POOL_SLOTS)
-        return NULL;
+    if (ref.slot >= POOL_SLOTS || p->leaving == LEFT)
+        return NULL; /* who has left hears of nothing any more */
     struct slice_in_hand *s = &p->slots[ref.slot];
     return s->used && s->generation == ref.generation ? s : NULL;
 }
@@ -260,10 +261,21 @@ static void claim_failed(struct pool *p, struct slice_in_hand *s, const struct e
     slice_enter(p, s, s->claim == NULL ? S_WAITING : S_RETRY);
 }
 
+/* When the partition has come back meanwhile, the claim may belong to the slice's next life here.
+ */
+static bool claimed_anew(struct pool *p, const struct slice_in_hand *s)
+{
+    for (struct slice_in_hand *o = slice_oldest(p, s->engine); o != NULL; o = slice_next(p, o))
+        if (o != s && o->slice == s->slice && uuid_equal(&o->run, &s->run) &&
+            (o->state == S_CLAIMING || slice_holds_claim(o)))
+            return true;
+    return false;
+}
+
 /* Partitions were taken back while the claim was under way. */
 static void claimed_unwanted(struct pool *p, struct slice_in_hand *s, enum claim_outcome outcome)
 {
-    if (outcome == CLAIM_OURS) {
+    if (outcome == CLAIM_OURS && !claimed_anew(p, s)) {
         p->releases++;
         p->ops.release(p->ops.world, &s->run, &s->slice, 1);
     }

@@ -1,5 +1,6 @@
-/* A partition's window: which messages to take, and how far its offset may move. An offset is stored
- * only when every slice up to it is finished; that is the whole of "effect before acknowledgement". */
+/* A partition's window: which messages to take, and how far its offset may move. An offset is
+ * stored only when every slice up to it is finished; that is the whole of "effect before
+ * acknowledgement". */
 #include "pool_internal.h"
 
 static bool window_has_room(const struct window *w)

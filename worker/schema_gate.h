@@ -11,7 +11,7 @@ struct schema_gate;
 enum schema_state {
     SCHEMA_READY,   /* go on; nothing more comes */
     SCHEMA_MISSING, /* said once; it goes on asking */
-    SCHEMA_WRONG,   /* older or newer than this program can use: err says what to do; nothing more */
+    SCHEMA_WRONG, /* older or newer than this program can use: err says what to do; nothing more */
 };
 
 typedef void (*schema_gate_fn)(void *arg, enum schema_state state, const struct err *err);

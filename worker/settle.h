@@ -1,6 +1,6 @@
-/* Writes a slice's outcome: one call of settle_slice, in which the database decides what goes out and
- * what was sent before. Makes its arrays from the core's outcome, and a result the core knows from
- * what the database says. Retries nothing: the core does. */
+/* Writes a slice's outcome: one call of settle_slice, in which the database decides what goes out
+ * and what was sent before. Makes its arrays from the core's outcome, and a result the core knows
+ * from what the database says. Retries nothing: the core does. */
 #ifndef REVEILLE_SETTLE_H
 #define REVEILLE_SETTLE_H
 

@@ -1,5 +1,5 @@
-/* Asks the database for a part of an engine's limit: one call of ask_share, its answer as data. What
- * is asked, and when, share.h decides. */
+/* Asks the database for a part of an engine's limit: one call of ask_share, its answer as data.
+ * What is asked, and when, share.h decides. */
 #ifndef REVEILLE_SHARE_STORE_H
 #define REVEILLE_SHARE_STORE_H
 

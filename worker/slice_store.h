@@ -1,5 +1,5 @@
-/* A worker's hold on slices, in the database: claim, renew, give back; and the note that a message was
- * of no use. Each is one call of a SQL function; what they mean, the core knows. Settling is
+/* A worker's hold on slices, in the database: claim, renew, give back; and the note that a message
+ * was of no use. Each is one call of a SQL function; what they mean, the core knows. Settling is
  * settle.h's.
  *
  * Answers come from the loop, never from within the call that asks. */
@@ -18,7 +18,8 @@ struct slice_store_config {
     const char *worker_name; /* borrowed */
     int stale_ms;            /* a claim not renewed for so long is anybody's */
     void (*on_claimed)(void *arg, struct pool_ref ref, struct claim *claim); /* takes claim */
-    void (*on_touched)(void *arg, const struct pool_ref *refs, int n, const bool *ours, bool failed);
+    void (*on_touched)(void *arg, const struct pool_ref *refs, int n, const bool *ours,
+                       bool failed);
     void (*on_released)(void *arg, bool failed);
     void *arg;
 };

@@ -1,8 +1,9 @@
 /* The worker's handles and how they come up and go down. main.c makes them in order, worker_world.c
  * ties the core to them, worker_life.c starts the intake and ends it all. Nobody else looks inside.
  *
- * SIGTERM, SIGINT: drain and leave, 0; a second one leaves at once, 1. SIGHUP: secrets and log level
- * are read again. SIGPIPE is ignored. SIGKILL costs the slices in flight some time, nothing else. */
+ * SIGTERM, SIGINT: drain and leave, 0; a second one leaves at once, 1. SIGHUP: secrets and log
+ * level are read again. SIGPIPE is ignored. SIGKILL costs the slices in flight some time, nothing
+ * else. */
 #ifndef REVEILLE_WORKER_H
 #define REVEILLE_WORKER_H
 
@@ -62,17 +63,19 @@ struct worker {
     struct loop_timer *give_up;   /* the end of patience while draining */
 
     int64_t started_ms, wake_at; /* wake_at: INT64_MAX: not armed */
-    int partitions, released; /* held; claims given back since the last revoke */
-    bool lost;           /* the last revoke came too late */
-    bool member;         /* the group has given partitions once, be it none */
+    int partitions, released;    /* held; claims given back since the group last took any */
+    bool lost;                   /* the last revoke came too late */
+    bool member;                 /* the group has given partitions once, be it none */
     bool was_ready, said_waiting, draining, stopped;
+    bool hurried; /* stopped before the group was left */
     int exit_code;
 };
 
-#define WORKER_INIT                                                                                \
+#define WORKER_INIT \
     ((struct worker){.magic = WORKER_MAGIC, .wake_at = INT64_MAX, .exit_code = EXIT_FAILURE})
 
-/* What must be set, and the engines, which know what they need: for --check-config and the start. */
+/* What must be set, and the engines, which know what they need: for --check-config and the start.
+ */
 int worker_check(struct worker *w, struct err *err) MUST_CHECK;
 
 /* The lines of main, in this order. */

@@ -159,7 +159,9 @@ static void leave(void *arg)
 
 static void give_up(void *arg)
 {
-    stop(worker_of(arg), EXIT_FAILURE, false);
+    struct worker *w = worker_of(arg);
+    w->hurried = !w->stopped;
+    stop(w, EXIT_FAILURE, false);
 }
 
 static void drain(void *arg, int signo)

@@ -101,7 +101,7 @@ static void op_unassign(void *world)
     struct worker *w = worker_of(world);
     log_event(w->log, EV_PARTITIONS_REVOKED, log_int("partitions", w->partitions),
               log_bool("lost", w->lost), log_int("released", w->released));
-    w->partitions = 0;
+    w->partitions = w->released = 0;
     intake_unassign(w->intake);
 }
 
@@ -180,7 +180,6 @@ static void revoked(void *arg, bool lost)
 {
     struct worker *w = worker_of(arg);
     w->lost = lost;
-    w->released = 0;
     pool_revoked(w->pool, lost);
     worker_rearm(w);
 }
