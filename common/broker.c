@@ -37,8 +37,7 @@ static int conf_set(rd_kafka_conf_t *conf, const char *name, const char *value, 
     case RD_KAFKA_CONF_OK:
         return 0;
     case RD_KAFKA_CONF_UNKNOWN:
-        return err_set(err, ERR_CONFIG, "unknown_name", "librdkafka has no property \"%s\"",
-                       name);
+        return err_set(err, ERR_CONFIG, "unknown_name", "librdkafka has no property \"%s\"", name);
     case RD_KAFKA_CONF_INVALID:
         break;
     }

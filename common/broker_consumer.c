@@ -446,14 +446,14 @@ fail:
     return NULL;
 }
 
-/* librdkafka sends what is left to say to a queue of our choice; it must not be the old one. */
+/* librdkafka sends what is left to say to a queue of our choice, which must not be the old one. If
+ * partitions are held, it revokes them first, and unassign commits what is stored. */
 void broker_consumer_close(struct broker_consumer *c, void (*on_closed)(void *arg))
 {
     rd_kafka_queue_t *old = c->control;
     rd_kafka_error_t *error;
 
     assert(c->state == C_OPEN);
-    (void)commit_stored(c);
     c->state = C_CLOSING;
     c->on_closed = on_closed;
     loop_timer_arm(c->close_timer, BROKER_CLOSE_MS);

@@ -105,20 +105,23 @@ static bool is_fatal(const struct handle *h)
 }
 
 /* At most one a second: a handle that fails at once (rights are missing) must not spin. */
-static int renew(struct broker_producer *p, struct err *err)
+static void renew(struct broker_producer *p)
 {
     struct handle *old = current(p);
+    struct err err = ERR_INIT;
 
     if (clock_mono_ms() - p->made_at_ms < BROKER_TICK_MS) {
-        return err_retry(err, ERR_NETWORK, "_FATAL", "the producer has just failed");
+        return; /* the next tick will */
     }
-    if (handle_add(p, err)) {
-        return -1;
+    if (handle_add(p, &err)) {
+        if (p->reporter.fn != NULL) {
+            p->reporter.fn(p->reporter.arg, &err);
+        }
+        return;
     }
     /* Its messages come back as failed; when they have, reap() ends it. */
     (void)rd_kafka_purge(old->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
                                       RD_KAFKA_PURGE_F_NON_BLOCKING);
-    return 0;
 }
 
 static void reap(struct broker_producer *p)
@@ -257,15 +260,14 @@ static void on_wake(void *arg)
 {
     struct broker_producer *p = CHECK_MAGIC(struct broker_producer, arg, PRODUCER_MAGIC);
     struct handle *h;
-    struct err err = ERR_INIT;
 
     TAILQ_FOREACH(h, &p->handles, link)
     {
         drain(p, h);
     }
     topics_answered(p);
-    if (is_fatal(current(p)) && renew(p, &err) && !err.retry) {
-        p->reporter.fn(p->reporter.arg, &err);
+    if (is_fatal(current(p))) {
+        renew(p);
     }
     reap(p);
 }
@@ -359,12 +361,8 @@ int broker_producer_send(struct broker_producer *p, const char *topic, int32_t p
                          const struct slice_msg *msg, const char *traceparent, uint64_t token,
                          struct err *err)
 {
-    rd_kafka_error_t *error;
+    rd_kafka_error_t *error = produce(current(p), topic, partition, msg, traceparent, token);
 
-    if (is_fatal(current(p)) && renew(p, err)) {
-        return -1;
-    }
-    error = produce(current(p), topic, partition, msg, traceparent, token);
     return error == NULL ? 0 : broker_err_take(err, error);
 }
 

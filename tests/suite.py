@@ -146,7 +146,8 @@ def group_unit(tally, parts, quick):
         env["REVEILLE_TEST_KAFKA"] = kafka
     if quick:
         env["REVEILLE_QUICK"] = "1"
-    binaries = sorted((ROOT / "build" / "debug" / "bin").glob("test_*"))
+    binaries = sorted(path for path in (ROOT / "build" / "debug" / "tests" / "unit").glob("test_*")
+                      if path.is_file())
     for binary in binaries:
         code, output = run([binary], env=env)
         passed = len(re.findall(r"^\[       OK \]", output, re.M))

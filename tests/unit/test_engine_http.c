@@ -546,6 +546,18 @@ static void a_free_engine_answers_nothing(void **state)
     assert_false(until_answers(w, 1, TIMEOUT_MS + 100));
 }
 
+/* The resolver's sockets are curl's own: what watches them must go when curl lets them go. */
+static void a_name_is_resolved_again_and_again(void **state)
+{
+    struct world *w = *state;
+    char address[64];
+    snprintf(address, sizeof(address), "localhost%s", strrchr(http_server_address(w->server), ':'));
+    for (int i = 0; i < 10; i++) {
+        make_engine(w, address);
+        assert_true(ask(w)->ok);
+    }
+}
+
 #define CASE(sentence, function)                    \
     {                                               \
         sentence, function, set_up, tear_down, NULL \
@@ -579,6 +591,7 @@ int main(void)
              each_call_has_one_answer),
         CASE("no answer comes for an aborted slice, all others come",
              an_aborted_slice_is_forgotten),
+        CASE("an engine is found by name, ten times over", a_name_is_resolved_again_and_again),
         CASE("a freed engine answers nothing any more", a_free_engine_answers_nothing),
     };
     return cmocka_run_group_tests_name("engine_http", tests, NULL, NULL);

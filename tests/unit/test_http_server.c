@@ -179,6 +179,7 @@ static void beyond_the_cap_of_requests_one_is_closed(void **state)
     }
     assert_true(until(w, all_pending, w, WAIT_MS));
     one_more = client_open(w);
+    send_later(&one_more);
     assert_true(until(w, is_closed, &one_more, WAIT_MS));
     assert_int_equal(w->pending_count, HTTP_CONNECTIONS_MAX);
     for (int i = 0; i < w->pending_count; i++) {
