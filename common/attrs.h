@@ -16,17 +16,17 @@
  * something input can cause, so it stays on in release builds. */
 void magic_failed(const char *what, const char *file, int line) NORETURN;
 
-#define CHECK_MAGIC(type, ptr, value)                                                              \
-    ((const unsigned *)(ptr) != NULL && *(const unsigned *)(ptr) == (value)                        \
-         ? (type *)(ptr)                                                                           \
+#define CHECK_MAGIC(type, ptr, value)                                       \
+    ((const unsigned *)(ptr) != NULL && *(const unsigned *)(ptr) == (value) \
+         ? (type *)(ptr)                                                    \
          : (magic_failed(#type, __FILE__, __LINE__), (type *)NULL))
 
 /* Hands a pointer over: yields it and leaves NULL behind, so that the hand-over shows. */
-#define TAKE(p)                                                                                    \
-    __extension__({                                                                                \
-        __typeof__(p) taken_ = (p);                                                                \
-        (p) = NULL;                                                                                \
-        taken_;                                                                                    \
+#define TAKE(p)                     \
+    __extension__({                 \
+        __typeof__(p) taken_ = (p); \
+        (p) = NULL;                 \
+        taken_;                     \
     })
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))

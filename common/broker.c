@@ -3,6 +3,7 @@
 #include "broker_internal.h"
 
 #include "clock.h"
+#include "limits.h"
 #include "scrub.h"
 
 #include <errno.h>
@@ -18,6 +19,16 @@
 const char *broker_library_version(void)
 {
     return rd_kafka_version_str();
+}
+
+int broker_session_ms(const struct broker_property *properties, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(properties[i].name, "session.timeout.ms") == 0) {
+            return atoi(properties[i].value); /* librdkafka has checked that it is a number */
+        }
+    }
+    return BROKER_SESSION_MS;
 }
 
 /* ---- configuration ------------------------------------------------------------------------- */
@@ -209,7 +220,7 @@ void broker_report(struct broker_reporter *r, rd_kafka_resp_err_t code, const ch
 
     for (size_t i = 0; i < BROKER_RECENT_CODES; i++) {
         if (r->recent[i].at_ms != 0 && r->recent[i].code == code) {
-            if (now_ms - r->recent[i].at_ms < 1000) {
+            if (now_ms - r->recent[i].at_ms < BROKER_AGAIN_MS) {
                 return;
             }
             place = i;

@@ -17,14 +17,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BROKER_TOPIC_SIZE 250      /* Kafka's longest topic, and the zero */
+#define BROKER_TRACEPARENT_SIZE 56 /* 00-, 32 and 16 hex digits, -01, and the zero */
+
 struct broker_property {
     const char *name, *value; /* value may be a password: never logged */
 };
 
-/* For the log: librdkafka's error name and a scrubbed text. Transient ones too; never fatal to us. */
+/* For the log: librdkafka's error name and a scrubbed text. Transient ones too; none is fatal. */
 typedef void (*broker_error_fn)(void *arg, const struct err *err);
 
 const char *broker_library_version(void);
+
+/* The group's session timeout in force with these properties: what it says, or our default. A
+ * worker that was silent so long is no member any more, so its claims are stale. */
+int broker_session_ms(const struct broker_property *properties, size_t n);
 
 /* ---- producing --------------------------------------------------------------------------- */
 struct broker_producer;
@@ -36,9 +43,8 @@ struct broker_producer_config {
     void (*on_delivery)(void *arg, uint64_t token, bool ok, int64_t offset);
     void *arg;
 };
-struct broker_producer *broker_producer_new(struct loop *loop,
-                                            const struct broker_producer_config *cfg,
-                                            struct err *err);
+struct broker_producer *
+broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg, struct err *err);
 /* Waits for nothing: messages not yet sent are dropped (PostgreSQL knows them). */
 void broker_producer_free(struct broker_producer *p);
 
@@ -76,7 +82,7 @@ struct broker_message {
     int64_t offset;
     const void *bytes; /* borrowed until broker_message_release */
     size_t len;
-    char traceparent[56]; /* "" when there is none, or it has not the form of one */
+    char traceparent[BROKER_TRACEPARENT_SIZE]; /* "" when there is none, or it is malformed */
     void *opaque;
 };
 struct broker_consumer_config {
@@ -95,9 +101,8 @@ struct broker_consumer_config {
     void (*on_messages)(void *arg);
     void *arg;
 };
-struct broker_consumer *broker_consumer_new(struct loop *loop,
-                                            const struct broker_consumer_config *cfg,
-                                            struct err *err);
+struct broker_consumer *
+broker_consumer_new(struct loop *loop, const struct broker_consumer_config *cfg, struct err *err);
 /* 1: *ret_m is filled, 0: none waits now (on_messages will tell). After taking 0 the next arrival
  * is announced again. */
 int broker_consumer_take(struct broker_consumer *c, struct broker_partition part,
@@ -113,6 +118,7 @@ void broker_consumer_unassign(struct broker_consumer *c); /* the answer to on_re
  * BROKER_CLOSE_MS (then the handle is leaked on purpose: librdkafka hangs, we do not). on_revoke
  * may come meanwhile. */
 void broker_consumer_close(struct broker_consumer *c, void (*on_closed)(void *arg));
-void broker_consumer_free(struct broker_consumer *c); /* after on_closed, or when it never started */
+/* After on_closed, or when it never started. */
+void broker_consumer_free(struct broker_consumer *c);
 
 #endif

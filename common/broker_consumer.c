@@ -17,11 +17,13 @@ static const struct broker_setting settings[] = {
     {.name = "client.id", .value = "reveille"},
     {.name = "enable.auto.offset.store", .value = "false", .required = true},
     {.name = "enable.auto.commit", .value = "false", .required = true}, /* commit_stored() does */
-    /* Eager, and one for all: librdkafka 2.0.2 loses assignments with the cooperative one. */
+    /* Eager, and one for all: librdkafka 2.0.2 loses assignments with the cooperative one. In turn,
+     * because a small run's slices lie on neighbouring partitions: `range` gives them to one
+     * worker. */
     {.name = "partition.assignment.strategy",
-     .value = "range",
+     .value = "roundrobin",
      .required = true,
-     .alternative = "roundrobin"},
+     .alternative = "range"},
     {.name = "auto.offset.reset", .value = "earliest"}, /* a slice done already costs one look */
     {.name = "session.timeout.ms", .value = TEXT_OF(BROKER_SESSION_MS)},
     {.name = "heartbeat.interval.ms", .value = "3000"},

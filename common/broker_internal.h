@@ -4,6 +4,7 @@
 #define REVEILLE_BROKER_INTERNAL_H
 
 #include "broker.h"
+#include "limits.h"
 
 #include <librdkafka/rdkafka.h>
 
@@ -36,8 +37,7 @@ int broker_err(struct err *err, rd_kafka_resp_err_t code, const char *text);
 /* The same from an error object, which it takes. */
 int broker_err_take(struct err *err, rd_kafka_error_t *error);
 
-/* Passes errors on; the same code at most once a second, for librdkafka repeats itself. */
-#define BROKER_RECENT_CODES 8
+/* Passes errors on; the same code only every BROKER_AGAIN_MS, for librdkafka repeats itself. */
 struct broker_reporter {
     broker_error_fn fn;
     void *arg;

@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One wait of the thread: how long a free can take, and more than a distant broker needs. */
-#define METADATA_WAIT_MS 1000
-#define POLL_MS 100
-#define OPERATION_MS 5000 /* the broker's own wait until the new topic is known everywhere */
-
 struct broker_topic_job {
     rd_kafka_t *rk;
     struct broker_wake *wake;
@@ -37,7 +32,7 @@ static int count_partitions(struct broker_topic_job *job, rd_kafka_resp_err_t *r
     const struct rd_kafka_metadata *md = NULL;
     int count = -1;
 
-    *ret_code = rd_kafka_metadata(job->rk, 0, job->topic, &md, METADATA_WAIT_MS);
+    *ret_code = rd_kafka_metadata(job->rk, 0, job->topic, &md, BROKER_METADATA_MS);
     if (*ret_code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return -1;
     }
@@ -62,7 +57,7 @@ static rd_kafka_resp_err_t await_created(struct broker_topic_job *job, rd_kafka_
     size_t n = 0;
 
     while (ev == NULL && !job_over(job)) {
-        ev = rd_kafka_queue_poll(queue, POLL_MS);
+        ev = rd_kafka_queue_poll(queue, BROKER_METADATA_PAUSE_MS);
     }
     if (ev == NULL) {
         return code;
@@ -89,7 +84,7 @@ static rd_kafka_resp_err_t create_topic(struct broker_topic_job *job)
 
     if (topic != NULL) {
         (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
-        (void)rd_kafka_AdminOptions_set_operation_timeout(options, OPERATION_MS, NULL, 0);
+        (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
         rd_kafka_CreateTopics(job->rk, &topic, 1, options, queue);
         code = await_created(job, queue);
         rd_kafka_NewTopic_destroy(topic);
@@ -145,7 +140,8 @@ static void *topic_thread(void *arg)
             }
         }
         if (code == RD_KAFKA_RESP_ERR__TRANSPORT || count == 0) {
-            struct timespec pause = {.tv_nsec = POLL_MS * 1000000L}; /* failed without waiting */
+            struct timespec pause = {.tv_nsec = BROKER_METADATA_PAUSE_MS *
+                                                1000000L}; /* failed without waiting */
             (void)nanosleep(&pause, NULL);
         }
     }

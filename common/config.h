@@ -3,7 +3,7 @@
  * Each name may also be given as NAME_FILE (a file with the value). An unknown REVEILLE_* is an
  * error, but for REVEILLE_LOCAL and REVEILLE_REQUIRE_*; KAFKA_* names become librdkafka properties
  * (KAFKA_SECURITY_PROTOCOL is security.protocol), and those librdkafka does not know are a warning.
- * --help, --version and --check-config are answered here, so that both programs say the same. */
+ * What --help and --check-config show is written here; options.h reads the words. */
 #ifndef REVEILLE_CONFIG_H
 #define REVEILLE_CONFIG_H
 

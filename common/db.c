@@ -7,6 +7,7 @@
  * A statement is done when PQgetResult has said NULL: its result comes before its commit. */
 #include "clock.h"
 #include "db_internal.h"
+#include "limits.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,6 @@
 
 #define DB_MAGIC 0x64623031u
 #define LINK_MAGIC 0x64626c31u
-#define LINKS_MAX 16
 
 struct request {
     TAILQ_ENTRY(request) entry;
@@ -37,7 +37,7 @@ struct link {
 
 struct db {
     unsigned magic;
-    struct link links[LINKS_MAX];
+    struct link links[DB_LINKS_MAX];
     int n_links, n_up, n_in_flight;
     struct requests waiting, expired;
     int n_waiting; /* in both */
@@ -431,8 +431,8 @@ struct db *db_new(struct loop *loop, const struct db_config *cfg, db_state_fn on
     db->state_arg = arg;
     TAILQ_INIT(&db->waiting);
     TAILQ_INIT(&db->expired);
-    if (cfg->links < 1 || cfg->links > LINKS_MAX) {
-        (void)err_set(err, ERR_CONFIG, NULL, "database links must be 1 to %d", LINKS_MAX);
+    if (cfg->links < 1 || cfg->links > DB_LINKS_MAX) {
+        (void)err_set(err, ERR_CONFIG, NULL, "database links must be 1 to %d", DB_LINKS_MAX);
         goto fail;
     }
     db->pump_timer = loop_timer_new(loop, on_pump, db, err);

@@ -1,6 +1,6 @@
 /* PostgreSQL without waiting: a few links, one statement in flight on each, a bounded queue before
- * them. A statement is a transaction of its own (the protocol is SQL functions), so an answer is the
- * answer of its commit. Parameters and results travel in binary.
+ * them. A statement is a transaction of its own (the protocol is SQL functions), so an answer is
+ * the answer of its commit. Parameters and results travel in binary.
  *
  * Links connect and reconnect by themselves, with back-off; a statement waits in the queue for at
  * most its deadline. Only the primary is accepted (target_session_attrs=read-write). Names are
@@ -22,9 +22,9 @@ struct db_args;
 struct db_result;
 
 struct db_config {
-    const char *conninfo;  /* URI or key=value; copied; holds a password: never logged */
-    const char *app_name;  /* application_name */
-    int links;             /* 1 … 16 */
+    const char *conninfo; /* URI or key=value; copied; holds a password: never logged */
+    const char *app_name; /* application_name */
+    int links;            /* 1 … 16 */
 };
 
 /* Told when the first link is up (up = true), and when the last one is lost or none can be made
@@ -47,13 +47,14 @@ void db_arg_null(struct db_args *a); /* of unknown type: cast it in the statemen
 void db_arg_bool(struct db_args *a, bool v);
 void db_arg_int(struct db_args *a, int32_t v);
 void db_arg_bigint(struct db_args *a, int64_t v);
-void db_arg_text(struct db_args *a, const char *v);                    /* NULL: null */
-void db_arg_json(struct db_args *a, const char *v);                    /* jsonb, from its text */
-void db_arg_uuid(struct db_args *a, const struct uuid *v);             /* NULL: null */
+void db_arg_text(struct db_args *a, const char *v);        /* NULL: null */
+void db_arg_json(struct db_args *a, const char *v);        /* jsonb, from its text */
+void db_arg_uuid(struct db_args *a, const struct uuid *v); /* NULL: null */
 void db_arg_int_array(struct db_args *a, const int32_t *v, size_t n);
 void db_arg_bigint_array(struct db_args *a, const int64_t *v, size_t n);
 void db_arg_uuid_array(struct db_args *a, const struct uuid *v, const bool *is_null, size_t n);
-void db_arg_text_array(struct db_args *a, const char *const *v, size_t n); /* an element may be NULL */
+/* An element may be NULL. */
+void db_arg_text_array(struct db_args *a, const char *const *v, size_t n);
 
 /* ---- statements -------------------------------------------------------------------------- */
 enum db_outcome {

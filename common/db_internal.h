@@ -6,14 +6,10 @@
 
 #include "buf.h"
 #include "db.h"
+#include "limits.h"
 #include "loop.h"
 
 #include <libpq-fe.h>
-
-#define DB_ARGS_MAX 48  /* parameters of one statement; ours are constants with fewer */
-#define DB_HOSTS_MAX 16 /* addresses tried in a round, of all hosts in a conninfo */
-#define DB_LISTEN_PROOF_MS \
-    30000 /* a silently dead LISTEN is noticed so soon: the slow poll's time */
 
 /* pg_type.oid of what our SQL functions take and give; fixed for ever. */
 #define OID_BOOL 16

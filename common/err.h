@@ -21,7 +21,7 @@ enum err_class {
 struct err {
     enum err_class cls;
     bool retry;              /* the same call may succeed later */
-    char code[16];           /* SQLSTATE, errno name, broker's code; may be empty */
+    char code[20];           /* SQLSTATE, errno name, broker's code; may be empty */
     char text[ERR_TEXT_MAX]; /* one line, for people */
 };
 

@@ -14,7 +14,7 @@ struct http_server;
 struct http_request;
 
 struct http_server_config {
-    const char *address;  /* "127.0.0.1:8790", "[::1]:0"; port 0: chosen */
+    const char *address;              /* "127.0.0.1:8790", "[::1]:0"; port 0: chosen */
     const char *cert_file, *key_file; /* NULL: plain HTTP */
 };
 
@@ -32,7 +32,7 @@ int http_server_open_requests(const struct http_server *s);
 
 enum http_method { HTTP_GET, HTTP_POST, HTTP_PATCH, HTTP_OTHER };
 enum http_method http_method_of(const struct http_request *req);
-const char *http_path(const struct http_request *req);  /* decoded, without query; lent until reply */
+const char *http_path(const struct http_request *req); /* decoded, no query; lent until reply */
 /* The value of a query parameter, decoded; NULL: none. Lent until the reply. */
 const char *http_query(const struct http_request *req, const char *name);
 const char *http_header(const struct http_request *req, const char *name); /* NULL: none */

@@ -57,15 +57,20 @@ void log_free(struct log *log); /* tries once more to write what is left */
 void log_set_level(struct log *log, enum log_level level);
 bool log_level_parse(const char *text, enum log_level *ret_level); /* debug info warn error */
 
-/* fields: borrowed during the call. A field named "component" replaces the log's own. An event below
- * the level is skipped. A field that the event's list does not name is a bug of ours and stops the
- * program. log may be NULL (nothing is said). */
+/* fields: borrowed during the call. A field named "component" replaces the log's own. An event
+ * below the level is skipped. A field that the event's list does not name is a bug of ours and
+ * stops the program. log may be NULL (nothing is said). */
 void log_emit(struct log *log, enum log_event_id event, const struct log_field *fields, size_t n);
-#define log_event(log, event, ...)                                                                 \
-    log_emit((log), (event), (const struct log_field[]){__VA_ARGS__},                              \
+#define log_event(log, event, ...)                                    \
+    log_emit((log), (event), (const struct log_field[]){__VA_ARGS__}, \
              sizeof((const struct log_field[]){__VA_ARGS__}) / sizeof(struct log_field))
 
-/* An event with error_type (the class), error_code and error_message from err. */
+/* Three fields of an event that has more: error_type (the class), error_code, error_message. */
+#define LOG_ERR(err)                                                                         \
+    log_name("error_type", err_class_name((err)->cls)), log_name("error_code", (err)->code), \
+        log_text("error_message", (err)->text)
+
+/* An event with LOG_ERR's fields alone. */
 void log_failure(struct log *log, enum log_event_id event, const struct err *err);
 
 /* Writes what waits, as far as the descriptor takes it now. The program calls it from a timer while

@@ -8,9 +8,9 @@
 
 #include <stddef.h>
 
-/* Writes the scrubbed text, cut to out_size - 1 bytes at a character's border, with control bytes as
- * spaces; always zero-terminated when out_size > 0. Returns the length written. Bytes that are no
- * UTF-8 become '?'. `in` need not be zero-terminated. in and out must not overlap. */
+/* Writes the scrubbed text, cut to out_size - 1 bytes at a character's border, with control bytes
+ * as spaces; always zero-terminated when out_size > 0. Returns the length written. Bytes that are
+ * no UTF-8 become '?'. `in` need not be zero-terminated. in and out must not overlap. */
 size_t scrub_text(const char *in, size_t in_len, char *out, size_t out_size);
 
 #endif

@@ -11,9 +11,9 @@
 #include <time.h>
 
 struct secret {
-    char *text;  /* owned, zero-terminated; NULL: there is none */
+    char *text; /* owned, zero-terminated; NULL: there is none */
     size_t len;
-    char *path;  /* owned; the file it came from, NULL: from the environment */
+    char *path;            /* owned; the file it came from, NULL: from the environment */
     struct timespec mtime; /* of that file when it was read */
     ino_t inode;
 };

@@ -22,7 +22,7 @@ size_t slice_msg_encode(const struct slice_msg *m, uint8_t out[SLICE_MSG_MAX]);
  * "fields". Lengths are checked by hand before msgpack sees the bytes (msgpack-c 4.0.0 allocates
  * what a header claims). Fields may come in any order; unknown, missing or repeated ones are
  * refused, and so are bytes after the map. */
-int slice_msg_decode(const void *bytes, size_t len, struct slice_msg *ret_m, struct err *err)
-    MUST_CHECK;
+int slice_msg_decode(const void *bytes, size_t len, struct slice_msg *ret_m,
+                     struct err *err) MUST_CHECK;
 
 #endif

@@ -13,9 +13,10 @@ struct uuid {
 
 #define UUID_TEXT_SIZE 37 /* 36 characters and the zero */
 
-int uuid_random(struct uuid *ret_id, struct err *err) MUST_CHECK; /* version 4; SYSTEM without entropy */
-bool uuid_parse(const char *text, struct uuid *ret_id);           /* the 36-character form, any case */
-void uuid_format(const struct uuid *id, char *out);               /* out: UUID_TEXT_SIZE bytes */
+/* Version 4; SYSTEM without entropy. */
+int uuid_random(struct uuid *ret_id, struct err *err) MUST_CHECK;
+bool uuid_parse(const char *text, struct uuid *ret_id); /* the 36-character form, any case */
+void uuid_format(const struct uuid *id, char *out);     /* out: UUID_TEXT_SIZE bytes */
 int uuid_compare(const struct uuid *a, const struct uuid *b);
 bool uuid_equal(const struct uuid *a, const struct uuid *b);
 uint32_t uuid_hash(const struct uuid *id); /* for our own tables; not the partition's hash */

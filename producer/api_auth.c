@@ -4,13 +4,12 @@
 #include "api_request.h"
 #include "attrs.h"
 #include "clock.h"
+#include "limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define API_AUTH_MAGIC 0x41555448u
-#define NOTE_USE_MS 10000 /* a secret's use is written down at most so often: not a write a call \
-                           */
 
 /* The database keeps the last use, so that it holds for several producers (requirement T10). */
 #define NOTE_USE_SQL "select reveille.note_secret_use($1)"
@@ -78,9 +77,7 @@ static void refresh_slot(struct api_auth *a, size_t i)
     if (!failed && !secret_is_hex(s))
         failed = err_set(&err, ERR_CONFIG, "not_hex", "not %d hexadecimal digits", SECRET_HEX);
     if (failed && !a->unreadable[i])
-        log_event(a->log, EV_SECRET_UNREADABLE, log_name("slot", slots[i].name),
-                  log_name("error_type", err_class_name(err.cls)), log_name("error_code", err.code),
-                  log_text("error_message", err.text));
+        log_event(a->log, EV_SECRET_UNREADABLE, log_name("slot", slots[i].name), LOG_ERR(&err));
     a->unreadable[i] = failed != 0;
 }
 
@@ -96,9 +93,7 @@ static void use_noted(void *arg, enum db_outcome outcome, const struct db_result
     struct api_auth *a = CHECK_MAGIC(struct api_auth, arg, API_AUTH_MAGIC);
     (void)result;
     if (outcome == DB_REFUSED)
-        log_event(a->log, EV_DATABASE_ERROR, log_name("what", "note_secret_use"),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(a->log, EV_DATABASE_ERROR, log_name("what", "note_secret_use"), LOG_ERR(err));
 }
 
 /* A use that cannot be written down now is only a metric: a ring must not fail for it. */
@@ -107,7 +102,7 @@ static void note_use(struct api_auth *a, size_t i)
     int64_t now = clock_mono_ms();
     metrics_set(a->metrics, METRIC_SECRET_LAST_USED, slots[i].name, NULL,
                 (double)clock_wall_us() / 1e6);
-    if (a->noted_ms[i] != 0 && now - a->noted_ms[i] < NOTE_USE_MS)
+    if (a->noted_ms[i] != 0 && now - a->noted_ms[i] < API_NOTE_USE_MS)
         return;
     struct db_args *args = db_args_new();
     db_arg_text(args, slots[i].name);

@@ -61,9 +61,7 @@ static void query_done(void *arg, enum db_outcome outcome, const struct db_resul
     if (outcome == DB_OK) {
         y->fn(y->arg, TAKE(y->req), result, &y->memo);
     } else {
-        log_event(y->owner->log, EV_DATABASE_ERROR, log_name("what", y->what),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(y->owner->log, EV_DATABASE_ERROR, log_name("what", y->what), LOG_ERR(err));
         api_reply_database(TAKE(y->req), outcome, err);
     }
     query_free(y);

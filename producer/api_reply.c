@@ -10,8 +10,7 @@
 
 #define JSON_TYPE "application/json"
 #define PROBLEM_TYPE "application/problem+json"
-#define RETRY_AFTER_S "1" /* links are tried again within DB_RECONNECT_MAX_MS; a second is polite \
-                           */
+#define RETRY_AFTER_S "1" /* lost links are tried again at once, then every few seconds */
 #define HEADERS_MAX 12    /* name/value entries and the closing NULL; no answer has more */
 
 static const struct problem {

@@ -12,8 +12,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SCENARIO_MAX 40 /* characters of a scenario type, as the database has it */
-
 /* ---- headers ----------------------------------------------------------------------------- */
 
 static bool is_printable(const char *s, size_t max)
@@ -145,8 +143,8 @@ bool api_is_date(const char *text)
 static bool is_scenario(const json_t *v)
 {
     const char *s = json_string_value(v);
-    size_t n = s ? strnlen(s, SCENARIO_MAX + 1) : 0;
-    return n >= 1 && n <= SCENARIO_MAX && strspn(s, "abcdefghijklmnopqrstuvwxyz_") == n;
+    size_t n = s ? strnlen(s, SCENARIO_TYPE_MAX + 1) : 0;
+    return n >= 1 && n <= SCENARIO_TYPE_MAX && strspn(s, "abcdefghijklmnopqrstuvwxyz_") == n;
 }
 
 static bool is_scenario_list(const json_t *v)

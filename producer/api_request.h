@@ -4,17 +4,12 @@
 #ifndef REVEILLE_API_REQUEST_H
 #define REVEILLE_API_REQUEST_H
 
+#include "limits.h"
 #include "uuid.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define API_CREDENTIAL_MAX 4096 /* bytes of a secret in a header: as long as a secret's file */
-#define API_KEY_MAX 200         /* bytes of an Idempotency-Key: a uuid or a name, with room */
-#define API_JOB_NAME_MAX \
-    128 /* bytes of a job's name as asked for; the registry's have at most 40 */
-#define API_SCENARIOS_MAX 64 /* scenario types of a manual run */
 
 /* ---- headers ----------------------------------------------------------------------------- */
 /* The secret a caller shows: X-Scheduler-Secret's value, or what follows `Bearer` in Authorization;

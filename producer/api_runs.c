@@ -2,12 +2,9 @@
 #include "api_runs.h"
 
 #include "api_reply.h"
+#include "limits.h"
 
-#include <limits.h>
 #include <string.h>
-
-#define RUNS_DEFAULT 20 /* runs of a list when the caller does not say */
-#define RUNS_MAX 100    /* an answer stays under 200 kB */
 
 /* $3 a time, or $4 the run that the page before ended with (unknown: nothing is before it). */
 #define LIST_SQL                                                                                 \
@@ -60,7 +57,7 @@ void api_runs_list(struct api_context *x, struct http_request *req, const struct
     bool is_run = before && uuid_parse(before, &run);
     int limit;
     if ((job && !api_job_name_is_text(job)) || (before && !api_job_name_is_text(before)) ||
-        !api_parse_int(http_query(req, "limit"), 1, RUNS_MAX, RUNS_DEFAULT, &limit)) {
+        !api_parse_int(http_query(req, "limit"), 1, API_RUNS_MAX, API_RUNS_DEFAULT, &limit)) {
         api_reply_problem(req, PROBLEM_WRONG_FIELDS);
         return;
     }

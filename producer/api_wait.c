@@ -4,15 +4,13 @@
 #include "api_reply.h"
 #include "attrs.h"
 #include "clock.h"
+#include "limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define API_WAIT_MAGIC 0x57414954u
 #define API_WAITS_MAGIC 0x57414953u
-#define OPEN_WAIT_MS \
-    2000 /* for a run to be opened, so that its id can be told; it takes some 10 ms */
-#define LOOK_STATEMENT_MS 2000 /* a look that is not answered by then is tried again */
 
 /* The request, its run if it has one, and the summary when it is to be answered: the run has ended,
  * or $2 says that the time is up. All from one snapshot. A refusal is the job's ($3 is paused, or
@@ -238,7 +236,7 @@ static void look(struct waiter *y)
     db_arg_bigint(args, y->request_id);
     db_arg_bool(args, y->last_look);
     db_arg_text(args, y->memo.job_name);
-    y->looking = db_call(y->set->db, LOOK_SQL, args, LOOK_STATEMENT_MS, looked, y, NULL) == 0;
+    y->looking = db_call(y->set->db, LOOK_SQL, args, API_LOOK_MS, looked, y, NULL) == 0;
     if (!y->looking && y->last_look) {
         api_reply_problem(take_request(y), PROBLEM_UNAVAILABLE);
         waiter_free(y);
@@ -268,7 +266,7 @@ void api_wait_for(struct api_waits *w, struct http_request *req, int64_t request
                          .memo = *memo};
     int64_t now = clock_mono_ms();
     y->deadline_ms = now + memo->wait_ms;
-    y->open_by_ms = now + OPEN_WAIT_MS;
+    y->open_by_ms = now + API_OPEN_WAIT_MS;
     if (!w->first)
         w->next_look_ms = now + HTTP_WAIT_POLL_MS;
     else

@@ -2,11 +2,11 @@
 #include "core_wake.h"
 
 #include "clock.h"
+#include "limits.h"
 
 #include <stdlib.h>
 
 #define CORE_WAKE_MAGIC 0x57414B45u
-#define LONGEST_MS 3600000 /* the core says INT64_MAX for "never" */
 
 struct core_wake {
     unsigned magic;
@@ -63,5 +63,5 @@ void core_wake_rearm(struct core_wake *w)
     if (!w->started)
         return;
     int64_t next = run_core_next_wake(w->core), now = clock_mono_ms();
-    loop_timer_arm(w->timer, next > now + LONGEST_MS ? LONGEST_MS : next - now);
+    loop_timer_arm(w->timer, next > now + CORE_WAKE_MAX_MS ? CORE_WAKE_MAX_MS : next - now);
 }

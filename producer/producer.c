@@ -5,18 +5,13 @@
 #include "attrs.h"
 #include "clock.h"
 #include "limits.h"
+#include "options.h"
 #include "run_world.h"
 
-#include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define EXIT_UNFIT 2     /* wrong configuration: the same start fails again */
-#define FLUSH_MS 50      /* how often waiting log lines are tried to be written */
-#define PATIENCE_MS 2000 /* a broker that has not answered by then is said to be waited for */
-#define LEAVE_POLL_MS 20 /* while draining: are the last answers out? */
 #define PLANNING_LINKS 2 /* one may wait in a long page while the other renews the lease */
 #define HTTP_LINKS 2     /* answers are single short statements */
 
@@ -50,7 +45,7 @@ static const char *not_ready(void *arg)
     struct producer *p = of(arg);
     if (!db_is_up(p->db))
         return "waiting for the database";
-    if (!schema_wait_is_over(p->schema))
+    if (!schema_gate_is_open(p->gate))
         return "waiting for the database's schema";
     if (!publisher_is_ready(p->publisher))
         return "waiting for the broker's topics";
@@ -79,20 +74,32 @@ static void patience_over(void *arg)
         log_event(p->log, EV_PROCESS_WAITING, log_name("waiting_for", "broker"));
 }
 
-static void schema_there(void *arg)
+static void say_waiting(struct producer *p, const char *what, const struct err *err)
 {
-    struct producer *p = of(arg);
-    loop_timer_arm(p->patience, PATIENCE_MS);
-    trigger_inbox_start(p->inbox);
-    core_wake_start(p->wake);
+    log_event(p->log, EV_PROCESS_WAITING, log_name("waiting_for", what), LOG_ERR(err));
 }
 
-static void schema_unfit(void *arg, const struct err *err)
+static void schema_told(void *arg, enum schema_state state, const struct err *err)
 {
     struct producer *p = of(arg);
-    log_failure(p->log, EV_PROCESS_FAILED, err);
-    p->exit_code = EXIT_UNFIT;
-    loop_stop(p->loop);
+    switch (state) {
+    case SCHEMA_SILENT:
+        say_waiting(p, "database", err);
+        break;
+    case SCHEMA_MISSING:
+        say_waiting(p, "schema", err);
+        break;
+    case SCHEMA_WRONG:
+        log_failure(p->log, EV_PROCESS_FAILED, err);
+        p->exit_code = EXIT_USAGE;
+        loop_stop(p->loop);
+        break;
+    case SCHEMA_READY:
+        loop_timer_arm(p->patience, TOPICS_PATIENCE_MS);
+        trigger_inbox_start(p->inbox);
+        core_wake_start(p->wake);
+        break;
+    }
 }
 
 static void link_changed(struct producer *p, const char *link, bool up, const struct err *err)
@@ -100,9 +107,7 @@ static void link_changed(struct producer *p, const char *link, bool up, const st
     if (up)
         log_event(p->log, EV_DATABASE_UP, log_name("link", link));
     else
-        log_event(p->log, EV_DATABASE_DOWN, log_name("link", link),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(p->log, EV_DATABASE_DOWN, log_name("link", link), LOG_ERR(err));
 }
 
 static void planning_link_changed(void *arg, bool up, const struct err *err)
@@ -125,7 +130,7 @@ static void leave_when_answered(void *arg)
     if (p->core_stopped && trigger_api_open_requests(p->api) == 0)
         loop_stop(p->loop);
     else
-        loop_timer_arm(p->leave, LEAVE_POLL_MS);
+        loop_timer_arm(p->leave, DRAIN_POLL_MS);
 }
 
 void producer_core_stopped(struct producer *p)
@@ -141,19 +146,11 @@ static void leave_at_once(void *arg)
     loop_stop(p->loop);
 }
 
-static void drain(void *arg, int signo)
+static void drain(void *arg, const char *signal_name)
 {
     struct producer *p = of(arg);
-    if (p->draining) {
-        leave_at_once(p);
-        return;
-    }
-    int64_t timeout_ms = config_int(p->cfg, CFG_DRAIN_TIMEOUT_MS);
-    p->draining = true;
-    log_event(p->log, EV_PROCESS_DRAINING,
-              log_name("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"),
-              log_int("timeout_ms", timeout_ms));
-    loop_timer_arm(p->hard_stop, timeout_ms);
+    log_event(p->log, EV_PROCESS_DRAINING, log_name("signal", signal_name),
+              log_int("timeout_ms", config_int(p->cfg, CFG_DRAIN_TIMEOUT_MS)));
     trigger_api_drain(p->api);
     run_core_drain(p->core);
     core_wake_rearm(p->wake);
@@ -161,11 +158,10 @@ static void drain(void *arg, int signo)
 }
 
 /* Reads again what may be in files: secrets, and the log level. */
-static void reload(void *arg, int signo)
+static void reload(void *arg)
 {
     struct producer *p = of(arg);
     struct err err = ERR_INIT;
-    (void)signo;
     trigger_api_refresh_secrets(p->api);
     struct config *now = config_new(FOR_PRODUCER, (const char *const *)environ, &err);
     enum log_level level;
@@ -178,14 +174,6 @@ static void reload(void *arg, int signo)
 }
 
 /* ---- the steps of the start -------------------------------------------------------------- */
-
-static void flush_log(void *arg)
-{
-    struct producer *p = of(arg);
-    if (log_pending(p->log))
-        log_flush(p->log);
-    loop_timer_arm(p->flush, FLUSH_MS);
-}
 
 int producer_open_log(struct producer *p, struct err *err)
 {
@@ -207,27 +195,19 @@ int producer_open_log(struct producer *p, struct err *err)
     return 0;
 }
 
-static int open_signals(struct producer *p, struct err *err)
-{
-    static const struct {
-        int signo;
-        loop_signal_fn fn;
-    } all[PRODUCER_SIGNALS] = {{SIGTERM, drain}, {SIGINT, drain}, {SIGHUP, reload}};
-    signal(SIGPIPE, SIG_IGN); /* a reader that went is a write that fails */
-    for (size_t i = 0; i < PRODUCER_SIGNALS; i++)
-        if (!(p->signals[i] = loop_signal_new(p->loop, all[i].signo, all[i].fn, p, err)))
-            return -1;
-    return 0;
-}
-
 int producer_open_loop(struct producer *p, struct err *err)
 {
-    if (!(p->loop = loop_new(err)) || !(p->flush = loop_timer_new(p->loop, flush_log, p, err)) ||
+    struct process_config process = {.log = p->log,
+                                     .give_up_ms = config_int(p->cfg, CFG_DRAIN_TIMEOUT_MS),
+                                     .drain = drain,
+                                     .hurry = leave_at_once,
+                                     .reload = reload,
+                                     .arg = p};
+    if (!(process.loop = p->loop = loop_new(err)) ||
         !(p->patience = loop_timer_new(p->loop, patience_over, p, err)) ||
         !(p->leave = loop_timer_new(p->loop, leave_when_answered, p, err)) ||
-        !(p->hard_stop = loop_timer_new(p->loop, leave_at_once, p, err)) || open_signals(p, err))
+        !(p->process = process_new(&process, err)))
         return -1;
-    loop_timer_arm(p->flush, FLUSH_MS);
     return 0;
 }
 
@@ -247,29 +227,6 @@ int producer_open_links(struct producer *p, struct err *err)
     return 0;
 }
 
-static int name_holder(struct producer *p, struct err *err)
-{
-    char host[64] = "host";
-    struct uuid random;
-    if (uuid_random(&random, err))
-        return -1;
-    (void)gethostname(host, sizeof host - 1); /* a name for people; the random part makes it one */
-    snprintf(p->holder, sizeof p->holder, "%s:%ld:%02x%02x%02x%02x", host, (long)getpid(),
-             random.b[0], random.b[1], random.b[2], random.b[3]);
-    return 0;
-}
-
-/* When a worker's claim is stale: the group's session timeout, if the environment sets one. */
-static int stale_ms(const struct config *cfg)
-{
-    size_t n;
-    const struct broker_property *all = config_kafka(cfg, &n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(all[i].name, "session.timeout.ms") == 0)
-            return atoi(all[i].value); /* librdkafka has checked that it is a number */
-    return CLAIM_STALE_MS;
-}
-
 static void age_told(void *arg, const struct uuid *run, int64_t age_ms)
 {
     producer_notes_age(of(arg)->notes, run, age_ms);
@@ -278,7 +235,7 @@ static void age_told(void *arg, const struct uuid *run, int64_t age_ms)
 int producer_make_core(struct producer *p, struct err *err)
 {
     struct run_ops ops = run_world_ops(p);
-    if (name_holder(p, err) || !(p->core = run_core_new(&ops, err)) ||
+    if (incarnation_name(p->holder, err) || !(p->core = run_core_new(&ops, err)) ||
         !(p->wake = core_wake_new(p->loop, p->core, err)) ||
         !(p->notes = producer_notes_new(p->log, p->metrics, err)))
         return -1;
@@ -290,7 +247,6 @@ int producer_make_core(struct producer *p, struct err *err)
         .holder = p->holder,
         .topic_prefix = config_text(p->cfg, CFG_KAFKA_TOPIC_PREFIX),
         .page_size = (int)config_int(p->cfg, CFG_PAGE_SIZE),
-        .stale_ms = stale_ms(p->cfg),
         .on_age = age_told,
         .arg = p,
     };
@@ -304,6 +260,7 @@ int producer_make_core(struct producer *p, struct err *err)
         .arg = p,
     };
     publisher.properties = config_kafka(p->cfg, &publisher.property_count);
+    store.stale_ms = broker_session_ms(publisher.properties, publisher.property_count);
     if (!(p->store = run_store_new(&store, err)) ||
         !(p->publisher = publisher_new(&publisher, err)))
         return -1;
@@ -330,14 +287,9 @@ int producer_open_doors(struct producer *p, struct err *err)
                                      .not_ready = not_ready,
                                      .refresh_metrics = refresh_metrics,
                                      .arg = p};
-    struct schema_wait_config schema = {.loop = p->loop,
-                                        .db = p->db,
-                                        .log = p->log,
-                                        .on_there = schema_there,
-                                        .on_unfit = schema_unfit,
-                                        .arg = p};
     if (!(p->inbox = trigger_inbox_new(&inbox, err)) ||
-        !(p->schema = schema_wait_new(&schema, err)) || !(p->api = trigger_api_new(&api, err)))
+        !(p->gate = schema_gate_new(p->loop, p->db, schema_told, p, err)) ||
+        !(p->api = trigger_api_new(&api, err)))
         return -1;
     log_event(p->log, EV_HTTP_LISTENING, log_name("address", trigger_api_address(p->api)),
               log_bool("tls", trigger_api_is_tls(p->api)));
@@ -352,19 +304,16 @@ void producer_release(struct producer *p)
     db_free(p->http_db); /* first: from here on no statement answers anybody */
     db_free(p->db);
     trigger_api_free(p->api);
-    schema_wait_free(p->schema);
+    schema_gate_free(p->gate);
     trigger_inbox_free(p->inbox);
     publisher_free(p->publisher);
     run_store_free(p->store);
     producer_notes_free(p->notes);
     core_wake_free(p->wake);
     run_core_free(p->core);
-    for (size_t i = 0; i < PRODUCER_SIGNALS; i++)
-        loop_signal_free(p->signals[i]);
-    loop_timer_free(p->hard_stop);
+    process_free(p->process);
     loop_timer_free(p->leave);
     loop_timer_free(p->patience);
-    loop_timer_free(p->flush);
     loop_free(p->loop);
     metrics_free(p->metrics);
     log_free(p->log);

@@ -10,20 +10,20 @@
 #include "core_wake.h"
 #include "db.h"
 #include "err.h"
+#include "incarnation.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "process.h"
 #include "producer_notes.h"
 #include "publisher.h"
 #include "run_core.h"
 #include "run_store.h"
-#include "schema_wait.h"
+#include "schema_gate.h"
 #include "trigger_api.h"
 #include "trigger_inbox.h"
 
 #define PRODUCER_MAGIC 0x50524F44u
-#define PRODUCER_HOLDER_SIZE 100 /* host:pid:random, as the lease names us */
-#define PRODUCER_SIGNALS 3
 
 struct producer {
     unsigned magic;
@@ -32,8 +32,8 @@ struct producer {
     struct log *log;
     struct metrics *metrics;
     struct loop *loop;
-    struct loop_timer *flush, *patience, *leave, *hard_stop;
-    struct loop_signal *signals[PRODUCER_SIGNALS];
+    struct loop_timer *patience, *leave;
+    struct process *process;
     struct db *db;      /* planning, progress, leases */
     struct db *http_db; /* HTTP's answers */
     struct run_core *core;
@@ -43,9 +43,9 @@ struct producer {
     struct publisher *publisher;
     struct trigger_inbox *inbox;
     struct trigger_api *api;
-    struct schema_wait *schema;
-    char holder[PRODUCER_HOLDER_SIZE];
-    bool said_ready, draining, core_stopped;
+    struct schema_gate *gate;
+    char holder[INCARNATION_SIZE]; /* as the lease names us */
+    bool said_ready, core_stopped;
     int exit_code;
 };
 
@@ -57,12 +57,12 @@ int producer_check(const struct config *cfg, struct err *err) MUST_CHECK;
 
 /* The steps of the start, in this order; each needs those before it. */
 int producer_open_log(struct producer *p, struct err *err) MUST_CHECK;
-int producer_open_loop(struct producer *p, struct err *err) MUST_CHECK;  /* and timers, signals */
+int producer_open_loop(struct producer *p, struct err *err) MUST_CHECK;  /* and signals */
 int producer_open_links(struct producer *p, struct err *err) MUST_CHECK; /* to the database */
-int producer_make_core(struct producer *p,
-                       struct err *err) MUST_CHECK; /* and what it acts through */
-int producer_open_doors(struct producer *p,
-                        struct err *err) MUST_CHECK; /* HTTP, LISTEN, the schema */
+/* The core, and what it acts through. */
+int producer_make_core(struct producer *p, struct err *err) MUST_CHECK;
+/* LISTEN, HTTP, the wait for the schema. */
+int producer_open_doors(struct producer *p, struct err *err) MUST_CHECK;
 
 /* Reverse order, whatever was made. */
 void producer_release(struct producer *p);

@@ -2,17 +2,15 @@
 #include "publisher.h"
 
 #include "attrs.h"
+#include "limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PUBLISHER_MAGIC 0x5055424Cu
-#define TOPICS_MAX 16  /* engines; there are four */
-#define TOPIC_SIZE 250 /* Kafka's own bound on a topic's name is 249 characters */
-#define OUT_MAX (LIMIT_RUNS_HELD * (LIMIT_AHEAD_MAX + LIMIT_PUBLISH_BATCH)) /* all the core sends \
-                                                                             */
-#define TRACEPARENT_SIZE 56
+/* All that the core may have on its way. */
+#define OUT_MAX (LIMIT_RUNS_HELD * (LIMIT_AHEAD_MAX + LIMIT_PUBLISH_BATCH))
 
 /* A slice's address on its way; its place in the table is the token of the delivery report. */
 struct out {
@@ -25,7 +23,7 @@ struct out {
 #define NO_MORE (-1)
 
 struct topic {
-    char engine[41], name[TOPIC_SIZE];
+    char engine[41], name[BROKER_TOPIC_SIZE];
     bool ready, failed;  /* failed: said so already */
     bool not_asked;      /* the library could not even be asked: to be answered in the next turn */
     bool offsets_failed; /* the same for the committed offsets */
@@ -39,7 +37,7 @@ struct publisher {
     struct loop_timer *next_turn;
     struct out *outs; /* owned; grows up to OUT_MAX */
     int out_count, first_free;
-    struct topic topics[TOPICS_MAX];
+    struct topic topics[LIMIT_TOPICS];
     size_t topic_count;
     bool was_ready;
 };
@@ -104,7 +102,7 @@ static struct topic *topic_of(struct publisher *p, const char *engine)
         if (strcmp(p->topics[i].engine, engine) == 0)
             return &p->topics[i];
     struct topic t = {.ready = false};
-    if (p->topic_count == TOPICS_MAX || strlen(engine) >= sizeof t.engine ||
+    if (p->topic_count == LIMIT_TOPICS || strlen(engine) >= sizeof t.engine ||
         strlen(p->cfg.topic_prefix) + 1 + strlen(engine) >= sizeof t.name)
         return NULL;
     snprintf(t.engine, sizeof t.engine, "%s", engine);
@@ -146,9 +144,7 @@ static void topic_answered(struct publisher *p, struct topic *t, int partitions,
         log_event(p->cfg.log, EV_TOPIC_READY, log_name("topic", t->name),
                   log_int("partitions", partitions));
     if (err && !t->failed)
-        log_event(p->cfg.log, EV_TOPIC_FAILED, log_name("topic", t->name),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(p->cfg.log, EV_TOPIC_FAILED, log_name("topic", t->name), LOG_ERR(err));
     t->ready = !err;
     t->failed = err != NULL;
     tell_ready(p);
@@ -203,10 +199,10 @@ void publisher_committed(struct publisher *p, const char *engine, int partitions
 /* Each slice is a span of the run's trace, so that both can be found from one id. */
 static void write_traceparent(const struct uuid *run, int32_t slice_no, char *out)
 {
-    size_t n = (size_t)snprintf(out, TRACEPARENT_SIZE, "00-");
+    size_t n = (size_t)snprintf(out, BROKER_TRACEPARENT_SIZE, "00-");
     for (size_t i = 0; i < sizeof run->b; i++)
-        n += (size_t)snprintf(out + n, TRACEPARENT_SIZE - n, "%02x", run->b[i]);
-    snprintf(out + n, TRACEPARENT_SIZE - n, "-%016llx-01", (unsigned long long)slice_no + 1);
+        n += (size_t)snprintf(out + n, BROKER_TRACEPARENT_SIZE - n, "%02x", run->b[i]);
+    snprintf(out + n, BROKER_TRACEPARENT_SIZE - n, "-%016llx-01", (unsigned long long)slice_no + 1);
 }
 
 bool publisher_publish(struct publisher *p, struct lead_ref ref, const struct uuid *run,
@@ -220,7 +216,7 @@ bool publisher_publish(struct publisher *p, struct lead_ref ref, const struct uu
     p->outs[at].slice_no = slice_no;
     p->outs[at].partition = partition;
     struct slice_msg msg = {.run = *run, .slice = slice_no};
-    char traceparent[TRACEPARENT_SIZE];
+    char traceparent[BROKER_TRACEPARENT_SIZE];
     struct err err = ERR_INIT;
     write_traceparent(run, slice_no, traceparent);
     if (broker_producer_send(p->broker, t->name, partition, &msg, traceparent, (uint64_t)at,

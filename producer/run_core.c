@@ -367,7 +367,8 @@ void run_core_pump(struct run_core *c)
         if (c->lead[i].used)
             lead_step(c, &c->lead[i]);
     for (int i = 0; i < c->topic_count; i++) {
-        topic_ensure(c, &c->topic[i]);
+        if (!c->draining)
+            topic_ensure(c, &c->topic[i]);
         publish_draw(c, i);
     }
     if (c->draining && !c->stopped && !c->open_asked && run_core_leads(c) == 0) {

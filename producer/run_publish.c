@@ -167,9 +167,9 @@ static void note_offset(const struct run_core *c, struct topic *t, int32_t parti
     struct topic_part *part = &t->part[partition];
     if (offset <= part->delivered)
         part->anew = true;
-    part->delivered = offset;
-    if (offset <= (part->committed < 0 ? 0 : part->committed))
+    if (part->delivered < (part->committed < 0 ? 0 : part->committed))
         part->changed_ms = c->now; /* all was read so far: it stood still for want of messages */
+    part->delivered = offset;
 }
 
 void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_no,

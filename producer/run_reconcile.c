@@ -18,8 +18,7 @@ void reconcile_ask(struct run_core *c, struct lead *l)
     c->ops.overdue(c->ops.world, lead_ref(c, l), &l->run.run_id, LIMIT_AHEAD_MAX);
 }
 
-static bool not_read_yet(const struct run_core *c, const struct topic *t,
-                         const struct overdue_slice *o)
+static bool not_read_yet(const struct topic *t, const struct overdue_slice *o)
 {
     if (!t->committed_known)
         return true;
@@ -40,7 +39,7 @@ static bool rings(const struct run_core *c, const struct lead *l, const struct o
         return false;
     if (o->published_offset < 0)
         return o->slice_no <= l->after; /* else it will be drawn */
-    return !not_read_yet(c, &c->topic[l->topic], o);
+    return !not_read_yet(&c->topic[l->topic], o);
 }
 
 static void ring(struct run_core *c, struct lead *l)

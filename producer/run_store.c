@@ -3,6 +3,7 @@
 
 #include "attrs.h"
 #include "clock.h"
+#include "limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,6 @@
 
 #define RUN_STORE_MAGIC 0x5253544Fu
 #define STORE_CALL_MAGIC 0x5343414Cu
-#define SAY_AGAIN_MS 1000 /* a failing statement is a log line at most so often, each kind */
 
 /* Takes the run's lease; a run whose lease has ended comes first, then the newest request. */
 #define OPEN_SQL                                                                                \
@@ -167,12 +167,11 @@ static void call_free(struct store_call *call)
 static void say(struct run_store *s, enum kind kind, enum db_outcome outcome, const struct err *err)
 {
     int64_t now = clock_mono_ms();
-    if (outcome == DB_UNSENT || (s->said_ms[kind] != 0 && now - s->said_ms[kind] < SAY_AGAIN_MS))
+    if (outcome == DB_UNSENT ||
+        (s->said_ms[kind] != 0 && now - s->said_ms[kind] < LOG_DATABASE_AGAIN_MS))
         return;
     s->said_ms[kind] = now;
-    log_event(s->cfg.log, EV_DATABASE_ERROR, log_name("what", statements[kind].name),
-              log_name("error_type", err_class_name(err->cls)), log_name("error_code", err->code),
-              log_text("error_message", err->text));
+    log_event(s->cfg.log, EV_DATABASE_ERROR, log_name("what", statements[kind].name), LOG_ERR(err));
 }
 
 static void answered(void *arg, enum db_outcome outcome, const struct db_result *result,

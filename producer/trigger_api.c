@@ -7,14 +7,13 @@
 #include "api_runs.h"
 #include "attrs.h"
 #include "http_server.h"
+#include "limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TRIGGER_API_MAGIC 0x54415049u
-#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
-#define METRICS_MAX (1024 * 1024) /* bytes: every metric with all its series is under 200 kB */
 
 struct trigger_api {
     unsigned magic;
@@ -103,12 +102,12 @@ static void serve_metrics(struct trigger_api *api, struct http_request *req)
 {
     struct buf text;
     struct err err = ERR_INIT;
-    buf_init(&text, METRICS_MAX);
+    buf_init(&text, METRICS_TEXT_MAX);
     api->cfg.refresh_metrics(api->cfg.arg);
     if (metrics_render(api->cfg.metrics, &text, &err))
         api_reply_problem(req, PROBLEM_INTERNAL);
     else
-        http_reply(req, 200, METRICS_TYPE, text.data, text.len, NULL);
+        http_reply(req, 200, METRICS_CONTENT_TYPE, text.data, text.len, NULL);
     buf_release(&text);
 }
 

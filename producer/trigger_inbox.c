@@ -47,9 +47,7 @@ static void engines_read(void *arg, enum db_outcome outcome, const struct db_res
 {
     struct trigger_inbox *b = CHECK_MAGIC(struct trigger_inbox, arg, TRIGGER_INBOX_MAGIC);
     if (outcome != DB_OK) {
-        log_event(b->cfg.log, EV_DATABASE_ERROR, log_name("what", "engine"),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(b->cfg.log, EV_DATABASE_ERROR, log_name("what", "engine"), LOG_ERR(err));
         loop_timer_arm(b->again, INBOX_POLL_MS);
         return;
     }

@@ -1,6 +1,6 @@
-/* Another kind of judge is another implementation of this: asked about one subject, it answers once.
- * It holds no limit (share.h does), retries nothing (the core does), and knows no Kafka and no
- * database. */
+/* Another kind of judge is another implementation of this: asked about one subject, it answers
+ * once. It holds no limit (share.h does), retries nothing (the core does), and knows no Kafka and
+ * no database. */
 #ifndef REVEILLE_ENGINE_H
 #define REVEILLE_ENGINE_H
 
@@ -20,14 +20,14 @@ typedef void (*engine_answer_fn)(void *arg, struct call_ref ref, struct answer *
 
 struct engine_call {
     struct call_ref ref;
-    const struct claim *claim;      /* lent until the answer, or until the call is aborted */
-    const struct uuid *invocation;  /* the run; lent as well */
-    const char *traceparent;        /* lent as well; "" for none */
+    const struct claim *claim;     /* lent until the answer, or until the call is aborted */
+    const struct uuid *invocation; /* the run; lent as well */
+    const char *traceparent;       /* lent as well; "" for none */
 };
 
 struct engine {
-    const char *name;       /* "http": also the end of its topic's name */
-    int64_t timeout_ms;     /* the longest a call can take, from start to answer */
+    const char *name;   /* "http": also the end of its topic's name */
+    int64_t timeout_ms; /* the longest a call can take, from start to answer */
     void *self;
     /* Starts a call; every failure, also at once, comes as an answer. */
     void (*start)(void *self, const struct engine_call *call);

@@ -18,10 +18,7 @@
 #define ENGINE_MAGIC 0x65687474u
 #define SLOT_MAGIC 0x65736c74u
 #define SLOTS LIMIT_SHARE_WANT
-#define BODY_MAX 16384        /* bytes of a request: 64 scenario types of 40 letters, and more */
-#define KEY_HEADER_MAX 256    /* job, day, hash and subject are 110 */
-#define CONNECTION_IDLE_S 20L /* shorter than what proxies and engines keep */
-#define AGAIN_MS 100          /* an answer that found no memory is made again */
+#define KEY_HEADER_MAX 256 /* job, day, hash and subject are 110 */
 
 struct slot {
     unsigned magic;
@@ -136,7 +133,7 @@ static void end(struct slot *s)
     struct answer *a = answer_of(s);
     if (a == NULL) {
         TAILQ_INSERT_TAIL(&e->ended, s, entry);
-        loop_timer_arm(e->timer, AGAIN_MS);
+        loop_timer_arm(e->timer, ENGINE_ANSWER_AGAIN_MS);
         return;
     }
     struct call_ref ref = s->ref;
@@ -206,7 +203,7 @@ static int set_transport(struct slot *s, struct err *err)
     SET(CURLOPT_TCP_NODELAY, 1L);
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)ENGINE_CONNECT_MS);
     SET(CURLOPT_TIMEOUT_MS, (long)e->timeout_ms);
-    SET(CURLOPT_MAXAGE_CONN, CONNECTION_IDLE_S);
+    SET(CURLOPT_MAXAGE_CONN, (long)ENGINE_CONNECTION_IDLE_S);
     return 0;
 }
 
@@ -251,7 +248,7 @@ static struct slot *slot_take(struct engine_http *e)
     s->engine = e;
     s->key_line.data = s->key_header;
     s->trace_line.data = s->trace_header;
-    buf_init(&s->body, BODY_MAX);
+    buf_init(&s->body, ENGINE_REQUEST_MAX);
     buf_init(&s->reply, ENGINE_ANSWER_MAX);
     return s;
 }

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCENARIO_MAX 40 /* as scenario_config's CHECK says */
-
 static const struct {
     const char *word;
     enum action action;
@@ -29,7 +27,7 @@ static const char *read_scenario(const json_t *value, struct decision *d)
     if (text == NULL)
         return "a decision without scenario_type";
     size_t len = json_string_length(value);
-    if (len == 0 || len > SCENARIO_MAX || strspn(text, "abcdefghijklmnopqrstuvwxyz_") != len)
+    if (len == 0 || len > SCENARIO_TYPE_MAX || strspn(text, "abcdefghijklmnopqrstuvwxyz_") != len)
         return "a scenario_type that is no name";
     d->scenario_type = strdup(text);
     return d->scenario_type != NULL ? NULL : "no memory for the answer";

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 
 #define NOOP_MAGIC 0x6e6f6f70u
-#define TIMEOUT_MS 1000 /* no call takes so long */
-#define AGAIN_MS 100    /* when there was no memory for an answer */
 
 struct asked {
     struct call_ref ref;
@@ -42,7 +40,7 @@ static void timer_fired(void *arg)
     for (int left = e->n; left > 0 && e->n > 0; left--) {
         struct answer *a = calloc(1, sizeof(*a));
         if (a == NULL) {
-            loop_timer_arm(e->timer, AGAIN_MS);
+            loop_timer_arm(e->timer, ENGINE_ANSWER_AGAIN_MS);
             return;
         }
         a->sign = TRY_ANSWERED;
@@ -88,7 +86,7 @@ int engine_noop_new(struct loop *loop, engine_answer_fn on_answer, void *arg,
         return -1;
     }
     *ret_engine = (struct engine){.name = "noop",
-                                  .timeout_ms = TIMEOUT_MS,
+                                  .timeout_ms = ENGINE_NOOP_MS,
                                   .self = e,
                                   .start = noop_start,
                                   .abort_slice = noop_abort_slice,

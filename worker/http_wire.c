@@ -8,6 +8,7 @@
 #include "http_wire.h"
 
 #include "attrs.h"
+#include "limits.h"
 
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -15,9 +16,6 @@
 
 #define WIRE_MAGIC 0x77697265u
 #define SOCK_MAGIC 0x736f636bu
-/* Idle connections kept: more than a fleet's usual limit, so that none is made anew for want of
- * room in the cache. */
-#define CONNECTIONS_KEPT 256L
 
 struct sock {
     unsigned magic;
@@ -210,7 +208,8 @@ static int set_up_multi(struct http_wire *w, struct err *err)
         curl_multi_setopt(w->multi, CURLMOPT_SOCKETDATA, w) != CURLM_OK ||
         curl_multi_setopt(w->multi, CURLMOPT_TIMERFUNCTION, curl_wants_time) != CURLM_OK ||
         curl_multi_setopt(w->multi, CURLMOPT_TIMERDATA, w) != CURLM_OK ||
-        curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT) != CURLM_OK ||
+        curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)ENGINE_CONNECTIONS_KEPT) !=
+            CURLM_OK ||
         curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING) != CURLM_OK)
         return refused("a multi handle's option", err);
     return 0;

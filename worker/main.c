@@ -4,36 +4,20 @@
 #include "worker.h"
 
 #include "clock.h"
+#include "options.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
+static const struct option_program program = {
+    .name = "reveille-worker",
+    .about = "takes slices of runs, asks the engines, settles the answers.",
+    .who = FOR_WORKER,
+};
 
-static void print_help(void)
+static int check_config(struct worker *w, struct err *err)
 {
-    puts("reveille-worker: takes slices of runs, asks the engines, settles the answers.\n\n"
-         "Usage: reveille-worker [--check-config | --help | --version]\n");
-    config_help(FOR_WORKER, stdout);
-}
-
-/* Options that end here; -1: none of them. */
-static int answer_option(struct worker *w, const char *option, struct err *err)
-{
-    if (strcmp(option, "--help") == 0) {
-        print_help();
-        return EXIT_SUCCESS;
-    }
-    if (strcmp(option, "--version") == 0) {
-        printf("reveille-worker %s, librdkafka %s\n", REVEILLE_VERSION, broker_library_version());
-        return EXIT_SUCCESS;
-    }
-    if (strcmp(option, "--check-config") != 0) {
-        (void)err_set(err, ERR_CONFIG, "usage", "unknown option; --help shows what there is");
-        return EXIT_USAGE;
-    }
     if (!(w->cfg = config_new(FOR_WORKER, w->env, err)))
         return EXIT_USAGE;
     config_show(w->cfg, stdout);
@@ -57,7 +41,10 @@ int main(int argc, char **argv)
     struct err err = ERR_INIT;
     w.env = (const char *const *)environ;
     w.started_ms = clock_mono_ms();
-    int rc = argc > 1 ? answer_option(&w, argv[1], &err) : run(&w, &err);
+    enum option option = option_read(&program, argc, argv, stdout, stderr);
+    if (option == OPTION_ANSWERED || option == OPTION_WRONG)
+        return option == OPTION_WRONG ? EXIT_USAGE : EXIT_SUCCESS;
+    int rc = option == OPTION_CHECK_CONFIG ? check_config(&w, &err) : run(&w, &err);
     if (err_is_set(&err) && w.log != NULL)
         log_failure(w.log, EV_PROCESS_FAILED, &err);
     else if (err_is_set(&err))

@@ -23,19 +23,19 @@ enum claim_outcome {
 
 struct claim {
     enum claim_outcome outcome;
-    int stale_ms;          /* CLAIM_BUSY only */
-    struct err err;        /* CLAIM_FAILED only */
+    int stale_ms;   /* CLAIM_BUSY only */
+    struct err err; /* CLAIM_FAILED only */
     /* the rest with CLAIM_OURS only */
-    int attempt;           /* 1: the first incarnation that works on it */
-    char *job_name;        /* owned */
-    char *component;       /* owned; for log lines */
+    int attempt;              /* 1: the first incarnation that works on it */
+    char *job_name;           /* owned */
+    char *component;          /* owned; for log lines */
     char evaluation_date[11]; /* the day that is judged, YYYY-MM-DD */
-    char *scenarios;       /* owned; the run's scenario types as a JSON array, sorted */
-    char scenarios_hash[17]; /* 16 hex digits over them, for the idempotency key */
+    char *scenarios;          /* owned; the run's scenario types as a JSON array, sorted */
+    char scenarios_hash[17];  /* 16 hex digits over them, for the idempotency key */
     bool shadow;
-    int n;                 /* subjects */
+    int n;                               /* subjects */
     struct uuid *subject_ids, *user_ids; /* owned, n each */
-    bool *eligible;        /* owned, n; false: skipped, never judged */
+    bool *eligible;                      /* owned, n; false: skipped, never judged */
 };
 
 enum action { ACTION_DISPATCH, ACTION_DISPATCHED, ACTION_SUPPRESS };
@@ -45,7 +45,7 @@ struct decision {
     enum action action;
     bool has_about;
     struct uuid about;
-    char *payload;       /* owned, JSON text; NULL: none */
+    char *payload; /* owned, JSON text; NULL: none */
 };
 
 /* How a call ended, in the fleet's words (ask_share's `tries`). */
@@ -57,13 +57,13 @@ enum try_sign {
 
 struct answer {
     enum try_sign sign;
-    bool ok;                 /* decisions hold; else cls and text say why not */
-    bool retry;              /* not ok, and another try may do better */
-    bool refused;            /* 429, 503 or no connection: the place is kept for a while */
-    int retry_after_ms;      /* the engine's Retry-After; 0: none */
-    enum err_class cls;      /* ERR_NETWORK, ERR_TIMEOUT or ERR_LOGIC */
-    char text[128];          /* scrubbed, one line */
-    int n;                   /* decisions */
+    bool ok;                    /* decisions hold; else cls and text say why not */
+    bool retry;                 /* not ok, and another try may do better */
+    bool refused;               /* 429, 503 or no connection: the place is kept for a while */
+    int retry_after_ms;         /* the engine's Retry-After; 0: none */
+    enum err_class cls;         /* ERR_NETWORK, ERR_TIMEOUT or ERR_LOGIC */
+    char text[128];             /* scrubbed, one line */
+    int n;                      /* decisions */
     struct decision *decisions; /* owned, n */
 };
 

@@ -16,6 +16,7 @@
 #define REVEILLE_POOL_CORE_H
 
 #include "engine.h"
+#include "limits.h"
 #include "outcome.h"
 
 #include <stdbool.h>
@@ -23,8 +24,12 @@
 
 struct pool;
 
-struct pool_ref { /* a slice in hand */
-    uint32_t slot, generation;
+/* Slices in hand at most; half of them may be orphans of partitions that were taken back. What
+ * waits for an answer about a slice has a place for each. */
+#define POOL_SLOTS (2 * LIMIT_PARTITIONS * LIMIT_WINDOW_UNFINISHED)
+
+struct pool_ref {              /* a slice in hand */
+    uint32_t slot, generation; /* slot < POOL_SLOTS */
 };
 
 struct pool_part { /* a partition of an engine's topic */
@@ -45,12 +50,12 @@ enum subject_state { SUBJECT_OPEN, SUBJECT_SKIPPED, SUBJECT_JUDGED, SUBJECT_FAIL
 
 struct subject {
     enum subject_state state;
-    uint8_t tries;          /* charged tries so far */
+    uint8_t tries; /* charged tries so far */
     bool in_flight;
-    int64_t due_ms;         /* not to be called before */
-    int64_t wait_ms;        /* the last back-off */
-    int64_t failed_ms;      /* when its last try failed; 0: never */
-    struct answer *answer;  /* owned; the verdict, or the last failure */
+    int64_t due_ms;        /* not to be called before */
+    int64_t wait_ms;       /* the last back-off */
+    int64_t failed_ms;     /* when its last try failed; 0: never */
+    struct answer *answer; /* owned; the verdict, or the last failure */
 };
 
 /* What settle writes; lent until pool_settled. */
@@ -59,13 +64,13 @@ struct pool_outcome {
     int32_t slice;
     const struct claim *claim;
     const struct subject *subjects; /* claim->n, none of them SUBJECT_OPEN */
-    bool each;    /* subject by subject, after a data error */
-    bool careful; /* with the look-up, after a refused duplicate */
+    bool each;                      /* subject by subject, after a data error */
+    bool careful;                   /* with the look-up, after a refused duplicate */
 };
 
 enum settle_result {
-    SETTLE_DONE,      /* committed; the numbers hold */
-    SETTLE_NOT_OPEN,  /* the slice was not pending any more: somebody settled it, or the run ended */
+    SETTLE_DONE,     /* committed; the numbers hold */
+    SETTLE_NOT_OPEN, /* the slice was not pending any more: somebody settled it, or the run ended */
     SETTLE_DUPLICATE, /* 23505: settle again, carefully */
     SETTLE_BAD_DATA,  /* SQLSTATE 22, 23, 54: settle again, subject by subject */
     SETTLE_TRANSIENT, /* deadlock, serialization, lock wait: again after a moment */
@@ -80,40 +85,47 @@ struct settle_answer {
 };
 
 struct share_report {
-    int64_t seq;         /* grows with each ask of this worker and engine */
-    int busy;            /* calls in flight and places kept */
-    char tries[65];      /* first tries ended since the last report that arrived, in order */
-    int ok;              /* calls that succeeded since then */
-    int retry_after_ms;  /* the engine's wish; 0: none */
+    int64_t seq;            /* grows with each ask of this worker and engine */
+    int busy;               /* calls in flight and places kept */
+    char tries[65];         /* first tries ended since the last report that arrived, in order */
+    int ok;                 /* calls that succeeded since then */
+    int retry_after_ms;     /* the engine's wish; 0: none */
     int partitions, slices; /* held of this engine; for `reveille workers` */
 };
 
 struct share_answer {
-    bool arrived;     /* false: lost, refused, or too late; nothing else holds */
+    bool arrived; /* false: lost, refused, or too late; nothing else holds */
     int granted;
-    int64_t lease_ms; /* from before the ask */
-    bool probe;       /* exactly one call, then ask */
-    int64_t retry_ms; /* ask again at the latest */
+    int64_t lease_ms;  /* from before the ask */
+    bool probe;        /* exactly one call, then ask */
+    int64_t retry_ms;  /* ask again at the latest */
     int64_t outage_ms; /* how long the engine has been down; -1: it is not */
 };
 
 /* What is worth a log line or a number; lent during the call. */
 enum pool_note_kind {
-    NOTE_CLAIMED, NOTE_SETTLED, NOTE_REDELIVERED, NOTE_LOST, NOTE_RELEASED, NOTE_SETTLE_RETRIED,
-    NOTE_CLAIM_FAILED, NOTE_ENGINE_CLOSED, NOTE_ENGINE_OPEN,
+    NOTE_CLAIMED,
+    NOTE_SETTLED,
+    NOTE_REDELIVERED,
+    NOTE_LOST,
+    NOTE_RELEASED,
+    NOTE_SETTLE_RETRIED,
+    NOTE_CLAIM_FAILED,
+    NOTE_ENGINE_CLOSED,
+    NOTE_ENGINE_OPEN,
 };
 struct pool_note {
     enum pool_note_kind kind;
     int engine;
     struct uuid run;
     int32_t slice;
-    const struct claim *claim;            /* NULL where there is none */
-    const struct subject *subjects;       /* NOTE_SETTLED: for mentor_evaluation_error lines */
-    const struct settle_answer *settled;  /* NOTE_SETTLED */
-    const struct err *err;                /* *_RETRIED, *_FAILED */
-    const char *state;                    /* NOTE_LOST: what it was doing */
-    int64_t duration_ms;                  /* NOTE_SETTLED: since the claim */
-    int64_t outage_ms;                    /* NOTE_ENGINE_CLOSED */
+    const struct claim *claim;           /* NULL where there is none */
+    const struct subject *subjects;      /* NOTE_SETTLED: for mentor_evaluation_error lines */
+    const struct settle_answer *settled; /* NOTE_SETTLED */
+    const struct err *err;               /* *_RETRIED, *_FAILED */
+    const char *state;                   /* NOTE_LOST: what it was doing */
+    int64_t duration_ms;                 /* NOTE_SETTLED: since the claim */
+    int64_t outage_ms;                   /* NOTE_ENGINE_CLOSED */
 };
 
 struct pool_ops {
@@ -122,16 +134,20 @@ struct pool_ops {
     /* The next message of a partition: true and *ret_m, or false; then nothing is asked of this
      * partition until pool_messages_waiting. */
     bool (*take)(void *world, struct pool_part part, struct pool_message *ret_m);
-    void (*claim)(void *world, struct pool_ref ref, const struct uuid *run, int32_t slice); /* → pool_claimed */
-    void (*call)(void *world, int engine, const struct engine_call *call);                 /* → pool_answered */
+    void (*claim)(void *world, struct pool_ref ref, const struct uuid *run,
+                  int32_t slice);                                          /* → pool_claimed */
+    void (*call)(void *world, int engine, const struct engine_call *call); /* → pool_answered */
     void (*abort_calls)(void *world, int engine, struct pool_ref ref); /* no answers after this */
-    void (*settle)(void *world, struct pool_ref ref, const struct pool_outcome *out);      /* → pool_settled */
-    /* Renews n claims: numbers of calls done and the last error class (NULL: none). → pool_touched */
+    void (*settle)(void *world, struct pool_ref ref,
+                   const struct pool_outcome *out); /* → pool_settled */
+    /* Renews n claims: numbers of calls done and the last error class (NULL: none). → pool_touched
+     */
     void (*touch)(void *world, const struct pool_ref *refs, const struct uuid *runs,
                   const int32_t *slices, const int32_t *calls, const char *const *classes, int n);
     /* Gives n claims back. → pool_released once */
     void (*release)(void *world, const struct uuid *runs, const int32_t *slices, int n);
-    void (*ask_share)(void *world, int engine, int want, const struct share_report *report); /* → pool_lent */
+    void (*ask_share)(void *world, int engine, int want,
+                      const struct share_report *report); /* → pool_lent */
     void (*store)(void *world, struct pool_part part, int64_t next);
     void (*dead_letter)(void *world, struct pool_part part, int64_t offset, const char *reason);
     void (*unassign)(void *world); /* the answer to pool_revoked */
@@ -160,11 +176,12 @@ void pool_assigned(struct pool *p, const struct pool_part *parts, int n);
  * unassign when its claims are given back, at the latest after REVOKE_GRACE_MS. */
 void pool_revoked(struct pool *p, bool lost);
 void pool_messages_waiting(struct pool *p); /* of whatever partition */
-void pool_claimed(struct pool *p, struct pool_ref ref, struct claim *claim); /* takes claim */
+void pool_claimed(struct pool *p, struct pool_ref ref, struct claim *claim);    /* takes claim */
 void pool_answered(struct pool *p, struct call_ref ref, struct answer *answer); /* takes answer */
 void pool_settled(struct pool *p, struct pool_ref ref, const struct settle_answer *answer);
 /* Those of the touched that are still ours; failed: the database did not say (nothing follows). */
-void pool_touched(struct pool *p, const struct pool_ref *touched, int n, const bool *ours, bool failed);
+void pool_touched(struct pool *p, const struct pool_ref *touched, int n, const bool *ours,
+                  bool failed);
 void pool_released(struct pool *p, bool failed);
 void pool_lent(struct pool *p, int engine, const struct share_answer *answer);
 /* SIGTERM: take nothing more; what has begun may end until drain_ms from now; then leave. */

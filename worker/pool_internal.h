@@ -22,7 +22,6 @@ enum slice_state {
 };
 
 #define NO_SLOT UINT32_MAX
-#define POOL_SLOTS (2 * LIMIT_PARTITIONS * LIMIT_WINDOW_UNFINISHED) /* half of them may be orphans */
 
 struct slice_in_hand {
     uint32_t slot, generation;
@@ -30,7 +29,7 @@ struct slice_in_hand {
     uint32_t older, newer; /* the engine's list, in the order they were taken */
     enum slice_state state;
     int engine;
-    int part;              /* index of its partition; -1: that was taken back meanwhile */
+    int part; /* index of its partition; -1: that was taken back meanwhile */
     int64_t offset;
     struct uuid run;
     int32_t slice;
@@ -41,18 +40,19 @@ struct slice_in_hand {
     int open;                 /* subjects without a verdict, those in flight included */
     int untried;              /* of them: never called */
     int in_flight;
-    int next;                 /* no untried subject before this one */
-    int64_t next_due;         /* of its retries, earliest; INT64_MAX: none waits */
+    int next;         /* no untried subject before this one */
+    int64_t next_due; /* of its retries, earliest; INT64_MAX: none waits */
     int calls_done;
-    const char *last_class;   /* of the last failure; NULL */
-    int64_t last_failure;     /* of a subject that ended with a network or timeout error; 0: none */
-    bool begun;               /* a call was started */
-    bool alone;               /* from its third attempt on */
+    const char *last_class; /* of the last failure; NULL */
+    int64_t last_failure;   /* of a subject that ended with a network or timeout error; 0: none */
+    bool begun;             /* a call was started */
+    bool alone;             /* from its third attempt on */
 
     int64_t claimed_at, again_at, wait_ms;
-    bool busy_before;         /* was busy once */
-    bool claim_first;         /* S_RETRY: look whether it is still ours before settling */
-    bool abandoned;           /* its claim is not wanted any more: release it when it comes */
+    bool busy_before; /* was busy once */
+    bool claim_first; /* S_RETRY: look whether it is ours before settling; S_WAITING: a claim
+                         failed, it may be ours */
+    bool abandoned;   /* its claim is not wanted any more: release it when it comes */
     int settle_tries;
     bool each, careful;
 };
@@ -62,7 +62,7 @@ struct slice_in_hand {
 
 struct window {
     struct pool_part id;
-    bool dry;        /* take said no; wait to be told */
+    bool dry; /* take said no; wait to be told */
     int unfinished;
     int head, count; /* ring */
     struct {
@@ -94,18 +94,18 @@ struct pool {
     int free_count;
     struct window part[LIMIT_PARTITIONS];
     int part_count;
-    bool look;               /* a partition may have something to take */
-    uint32_t alone;          /* the slice that is worked alone now, or NO_SLOT */
-    int in_flight;           /* calls, of all engines */
+    bool look;      /* a partition may have something to take */
+    uint32_t alone; /* the slice that is worked alone now, or NO_SLOT */
+    int in_flight;  /* calls, of all engines */
 
-    int64_t touch_at;        /* next renewal of claims */
+    int64_t touch_at; /* next renewal of claims */
     bool touching;
     struct pool_ref touched[POOL_SLOTS];
 
     enum leaving leaving;
-    bool unassign_due;       /* a revoke waits for its answer */
+    bool unassign_due; /* a revoke waits for its answer */
     int64_t leave_by, leave_hard;
-    int releases;            /* under way */
+    int releases; /* under way */
     uint64_t edges[POOL_STATES * POOL_STATES];
 };
 
@@ -114,16 +114,17 @@ void pool_pump(struct pool *p);
 /* ---- pool_slice.c: one slice's life */
 void slice_new(struct pool *p, int part, const struct pool_message *m); /* a slot must be free */
 struct slice_in_hand *slice_find(struct pool *p, struct pool_ref ref);
-struct slice_in_hand *slice_next(struct pool *p, const struct slice_in_hand *s); /* newer, same engine */
+struct slice_in_hand *slice_next(struct pool *p,
+                                 const struct slice_in_hand *s); /* newer, same engine */
 struct slice_in_hand *slice_oldest(struct pool *p, int engine);
 bool slice_in_hand_already(struct pool *p, const struct uuid *run, int32_t slice);
 void slice_enter(struct pool *p, struct slice_in_hand *s, enum slice_state to);
 void slice_claim(struct pool *p, struct slice_in_hand *s);
 void slice_settle(struct pool *p, struct slice_in_hand *s);
-void slice_judged(struct pool *p, struct slice_in_hand *s); /* no subject is open any more */
+void slice_judged(struct pool *p, struct slice_in_hand *s);  /* no subject is open any more */
 void slice_checked(struct pool *p, struct slice_in_hand *s); /* whether it may be settled now */
-void slice_finish(struct pool *p, struct slice_in_hand *s); /* → S_DONE, window, freed */
-void slice_drop(struct pool *p, struct slice_in_hand *s);   /* → S_GONE, freed */
+void slice_finish(struct pool *p, struct slice_in_hand *s);  /* → S_DONE, window, freed */
+void slice_drop(struct pool *p, struct slice_in_hand *s);    /* → S_GONE, freed */
 void slice_note(struct pool *p, const struct slice_in_hand *s, enum pool_note_kind kind,
                 const struct err *err);
 bool slice_holds_claim(const struct slice_in_hand *s);

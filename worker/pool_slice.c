@@ -218,8 +218,6 @@ static bool begin_judging(struct pool *p, struct slice_in_hand *s, struct claim 
     s->untried = s->open;
     s->alone = claim->attempt >= ALONE_FROM_ATTEMPT;
     s->claimed_at = p->now;
-    if (p->touch_at == INT64_MAX)
-        p->touch_at = p->now + CLAIM_RENEW_MS;
     slice_note(p, s, NOTE_CLAIMED, NULL);
     return true;
 }
@@ -234,6 +232,8 @@ static void claimed_ours(struct pool *p, struct slice_in_hand *s, struct claim *
         slice_enter(p, s, S_WAITING);
         return;
     }
+    if (p->touch_at == INT64_MAX)
+        p->touch_at = p->now + CLAIM_RENEW_MS;
     if (s->open > 0)
         slice_enter(p, s, S_JUDGING);
     else

@@ -9,8 +9,6 @@
 
 #define SETTLE_MAGIC 0x7365746cu
 #define ASK_MAGIC 0x73657461u
-#define SLOTS \
-    (2 * LIMIT_PARTITIONS * LIMIT_WINDOW_UNFINISHED) /* slices in hand, the core's number */
 
 /* Takes the slice's row while it is pending, and no other lock but its users' cooldown rows, in key
  * order. No row: it was not pending. */
@@ -32,7 +30,7 @@ struct settle {
     settle_fn on_settled;
     void *arg;
     struct loop_timer *timer;
-    struct settle_ask asks[SLOTS];
+    struct settle_ask asks[POOL_SLOTS];
 };
 
 /* ---- what the database says -------------------------------------------------------------- */
@@ -214,7 +212,7 @@ static struct db_args *arguments(const struct settle *s, const struct pool_outco
 
 void settle_start(struct settle *s, struct pool_ref ref, const struct pool_outcome *out)
 {
-    assert(ref.slot < SLOTS);
+    assert(ref.slot < POOL_SLOTS);
     struct settle_ask *ask = &s->asks[ref.slot];
     struct columns c = {0};
     assert(!ask->unsent);
@@ -238,7 +236,7 @@ static void timer_fired(void *arg)
     struct settle *s = CHECK_MAGIC(struct settle, arg, SETTLE_MAGIC);
     struct settle_answer a = {.result = SETTLE_TRANSIENT};
     (void)err_retry(&a.err, ERR_LIMIT, "unsent", "no room for the statement");
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < POOL_SLOTS; i++) {
         if (!s->asks[i].unsent)
             continue;
         s->asks[i].unsent = false;
@@ -259,7 +257,7 @@ struct settle *settle_new(struct loop *loop, struct db *db, const char *worker_n
     s->worker_name = worker_name;
     s->on_settled = on_settled;
     s->arg = arg;
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < POOL_SLOTS; i++)
         s->asks[i] = (struct settle_ask){.magic = ASK_MAGIC, .settle = s};
     s->timer = loop_timer_new(loop, timer_fired, s, err);
     if (s->timer == NULL) {

@@ -13,25 +13,25 @@
 #include "pool_core.h"
 
 struct share {
-    int64_t timeout_ms;    /* the longest call: none is started that could outlive the lease */
-    int granted;           /* lent, until lease_until */
+    int64_t timeout_ms; /* the longest call: none is started that could outlive the lease */
+    int granted;        /* lent, until lease_until */
     int64_t lease_until;
-    bool probe;            /* one call, then ask */
+    bool probe; /* one call, then ask */
     bool probe_spent;
     int in_flight;
     int64_t held[LIMIT_SHARE_HELD]; /* when each place kept after a refusal is free again */
     int held_count;
     bool asking;
     int64_t asked_at;
-    int reported;          /* busy of the last ask whose answer has not arrived; -1: it has */
+    int reported; /* busy of the last ask whose answer has not arrived; -1: it has */
     int64_t seq;
-    int want, asked_want;  /* what the pool could use now; what was asked for */
-    int64_t ask_at;        /* the database wants to hear of us again by then */
-    int64_t failed_ask_at; /* no ask because of a failure before this */
-    bool failed;           /* a call failed since the last ask */
-    bool over_share;       /* more in flight than granted when the last answer came */
-    int64_t outage_since;  /* the engine is down since then; -1: it is not */
-    int64_t answered_ask;  /* when the last ask that was answered was made; -1: none */
+    int want, asked_want;         /* what the pool could use now; what was asked for */
+    int64_t ask_at;               /* the database wants to hear of us again by then */
+    int64_t failed_ask_at;        /* no ask because of a failure before this */
+    bool failed;                  /* a call failed since the last ask */
+    bool over_share;              /* more in flight than granted when the last answer came */
+    int64_t outage_since;         /* the engine is down since then; -1: it is not */
+    int64_t answered_ask;         /* when the last ask that was answered was made; -1: none */
     struct share_report gathered; /* since the last report that arrived */
     int sent_tries, sent_ok;      /* how much of it the ask under way carries */
 };

@@ -11,8 +11,6 @@
 
 #define STORE_MAGIC 0x736c7374u
 #define CLAIM_MAGIC 0x736c636cu
-#define SLOTS \
-    (2 * LIMIT_PARTITIONS * LIMIT_WINDOW_UNFINISHED) /* slices in hand, the core's number */
 
 /* Both in (run_id, slice_no) order: a cancel locks the same rows. */
 #define TOUCH_SQL "select run_id, slice_no from reveille.touch_slices($1, $2, $3, $4, $5)"
@@ -31,10 +29,10 @@ struct slice_store {
     unsigned magic;
     struct slice_store_config cfg;
     struct loop_timer *timer; /* tells what could not be sent */
-    struct claim_ask claims[SLOTS];
-    struct pool_ref touched[SLOTS];
-    struct uuid touched_runs[SLOTS];
-    int32_t touched_slices[SLOTS];
+    struct claim_ask claims[POOL_SLOTS];
+    struct pool_ref touched[POOL_SLOTS];
+    struct uuid touched_runs[POOL_SLOTS];
+    int32_t touched_slices[POOL_SLOTS];
     int touched_count;
     bool touch_unsent;
     int releases_unsent;
@@ -82,7 +80,7 @@ static int send_claim(struct slice_store *s, struct claim_ask *ask, const struct
 void slice_store_claim(struct slice_store *s, struct pool_ref ref, const struct uuid *run,
                        int32_t slice)
 {
-    assert(ref.slot < SLOTS);
+    assert(ref.slot < POOL_SLOTS);
     struct claim_ask *ask = &s->claims[ref.slot];
     struct err err = ERR_INIT;
     assert(ask->claim == NULL && !ask->unsent);
@@ -122,7 +120,7 @@ static void touched(void *arg, enum db_outcome outcome, const struct db_result *
                     const struct err *err UNUSED)
 {
     struct slice_store *s = CHECK_MAGIC(struct slice_store, arg, STORE_MAGIC);
-    bool ours[SLOTS] = {false};
+    bool ours[POOL_SLOTS] = {false};
     int rows = outcome == DB_OK ? db_rows(r) : 0;
     for (int row = 0; row < rows; row++) {
         struct uuid run = db_uuid(r, row, 0);
@@ -138,7 +136,7 @@ void slice_store_touch(struct slice_store *s, const struct pool_ref *refs, const
                        const int32_t *slices, const int32_t *calls, const char *const *classes,
                        int n)
 {
-    assert(n >= 0 && n <= SLOTS);
+    assert(n >= 0 && n <= POOL_SLOTS);
     size_t count = (size_t)n;
     memcpy(s->touched, refs, count * sizeof(*refs));
     memcpy(s->touched_runs, runs, count * sizeof(*runs));
@@ -207,7 +205,7 @@ void slice_store_dead_letter(struct slice_store *s, const char *topic, int32_t p
 static void timer_fired(void *arg)
 {
     struct slice_store *s = CHECK_MAGIC(struct slice_store, arg, STORE_MAGIC);
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < POOL_SLOTS; i++)
         if (s->claims[i].unsent && !tell_unsent_claim(&s->claims[i]))
             tell_soon(s);
     if (s->touch_unsent) {
@@ -228,7 +226,7 @@ struct slice_store *slice_store_new(struct loop *loop, const struct slice_store_
     }
     s->magic = STORE_MAGIC;
     s->cfg = *cfg;
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < POOL_SLOTS; i++) {
         s->claims[i].magic = CLAIM_MAGIC;
         s->claims[i].store = s;
     }
@@ -244,7 +242,7 @@ void slice_store_free(struct slice_store *s)
 {
     if (s == NULL)
         return;
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < POOL_SLOTS; i++)
         claim_free(s->claims[i].claim);
     loop_timer_free(s->timer);
     free(s);

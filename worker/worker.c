@@ -21,9 +21,9 @@ static int name_topics(struct worker *w, struct err *err)
 {
     const char *prefix = config_text(w->cfg, CFG_KAFKA_TOPIC_PREFIX);
     for (int i = 0; i < engines_count(w->engines); i++) {
-        int n = snprintf(w->topics[i], WORKER_TOPIC_SIZE, "%s.%s", prefix,
+        int n = snprintf(w->topics[i], BROKER_TOPIC_SIZE, "%s.%s", prefix,
                          engines_names(w->engines)[i]);
-        if (n < 0 || n >= WORKER_TOPIC_SIZE)
+        if (n < 0 || n >= BROKER_TOPIC_SIZE)
             return err_set(err, ERR_CONFIG, "long", "KAFKA_TOPIC_PREFIX: too long for a topic");
     }
     return 0;
@@ -46,18 +46,6 @@ int worker_check(struct worker *w, struct err *err)
 
 /* ---- set up ------------------------------------------------------------------------------ */
 
-static int name_worker(struct worker *w, struct err *err)
-{
-    char host[64] = "?";
-    struct uuid random;
-    if (uuid_random(&random, err))
-        return -1;
-    (void)gethostname(host, sizeof(host) - 1); /* without one, pid and random still tell us apart */
-    snprintf(w->name, sizeof(w->name), "%s:%ld:%02x%02x%02x%02x", host, (long)getpid(), random.b[0],
-             random.b[1], random.b[2], random.b[3]);
-    return 0;
-}
-
 static void say_started(struct worker *w)
 {
     size_t n;
@@ -76,7 +64,7 @@ int worker_set_up(struct worker *w, struct err *err)
     enum log_level level = LOG_INFO;
     (void)log_level_parse(config_text(w->cfg, CFG_LOG_LEVEL), &level); /* config checked the word */
     w->log = log_new(STDOUT_FILENO, "worker", level, err);
-    if (w->log == NULL || name_worker(w, err))
+    if (w->log == NULL || incarnation_name(w->name, err))
         return -1;
     w->metrics = metrics_new(err);
     if (w->metrics == NULL)
@@ -110,23 +98,14 @@ int worker_connect(struct worker *w, struct err *err)
 
 /* ---- assemble ---------------------------------------------------------------------------- */
 
-/* A claim is stale when its owner's membership would be over, too. */
-static int stale_ms(const struct worker *w)
+static int make_stores(struct worker *w, struct err *err)
 {
     size_t n;
     const struct broker_property *properties = config_kafka(w->cfg, &n);
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(properties[i].name, "session.timeout.ms") == 0)
-            return atoi(properties[i].value); /* config let librdkafka check it */
-    return BROKER_SESSION_MS;
-}
-
-static int make_stores(struct worker *w, struct err *err)
-{
     struct slice_store_config cfg = {.claims = w->work.db,
                                      .renewals = w->lease.db,
                                      .worker_name = w->name,
-                                     .stale_ms = stale_ms(w),
+                                     .stale_ms = broker_session_ms(properties, n),
                                      .on_claimed = worker_world_claimed,
                                      .on_touched = worker_world_touched,
                                      .on_released = worker_world_released,
@@ -162,22 +141,19 @@ int worker_open(struct worker *w, struct err *err)
 void worker_release(struct worker *w)
 {
     intake_free(TAKE(w->intake));
-    schema_gate_free(TAKE(w->gate));
     worker_health_free(TAKE(w->health));
-    for (int i = 0; i < WORKER_SIGNALS; i++)
-        loop_signal_free(TAKE(w->signals[i]));
+    process_free(TAKE(w->process));
     pool_free(TAKE(w->pool));
     db_free(TAKE(w->lease.db)); /* before what its answers would go to */
     db_free(TAKE(w->work.db));
+    schema_gate_free(TAKE(w->gate));
     share_store_free(TAKE(w->shares));
     settle_free(TAKE(w->settle));
     slice_store_free(TAKE(w->slices));
     worker_notes_free(TAKE(w->notes));
     engines_free(TAKE(w->engines));
     loop_timer_free(TAKE(w->wake));
-    loop_timer_free(TAKE(w->log_timer));
     loop_timer_free(TAKE(w->leave));
-    loop_timer_free(TAKE(w->give_up));
     metrics_free(TAKE(w->metrics));
     loop_free(TAKE(w->loop));
     log_free(TAKE(w->log));

@@ -10,11 +10,13 @@
 #include "config.h"
 #include "db.h"
 #include "engines.h"
+#include "incarnation.h"
 #include "intake.h"
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
 #include "pool_core.h"
+#include "process.h"
 #include "schema_gate.h"
 #include "settle.h"
 #include "share_store.h"
@@ -24,8 +26,6 @@
 
 #define WORKER_MAGIC 0x776f726bu
 #define WORKER_LINK_MAGIC 0x776c6e6bu
-#define WORKER_SIGNALS 3
-#define WORKER_TOPIC_SIZE 250 /* Kafka's longest topic, and the zero */
 
 /* One of the two ways to the database. */
 struct worker_link {
@@ -38,7 +38,7 @@ struct worker_link {
 
 struct worker {
     unsigned magic;
-    char name[128]; /* host:pid:random, the claimed_by of its claims */
+    char name[INCARNATION_SIZE]; /* the claimed_by of its claims */
     const char *const *env;
     struct config *cfg;
     struct log *log;
@@ -47,7 +47,7 @@ struct worker {
     struct worker_link work;  /* claims, settles: 3 statements at a time */
     struct worker_link lease; /* renewals and shares: nothing slow stands before them */
     struct engines *engines;
-    char topics[POOL_ENGINES_MAX][WORKER_TOPIC_SIZE];
+    char topics[POOL_ENGINES_MAX][BROKER_TOPIC_SIZE];
     struct worker_notes *notes;
     struct slice_store *slices;
     struct settle *settle;
@@ -56,11 +56,9 @@ struct worker {
     struct worker_health *health;
     struct schema_gate *gate;
     struct intake *intake; /* NULL until the schema is there */
-    struct loop_signal *signals[WORKER_SIGNALS];
-    struct loop_timer *wake;      /* pool_tick */
-    struct loop_timer *log_timer; /* what a slow reader left over */
-    struct loop_timer *leave;     /* leaving, outside of the core's call */
-    struct loop_timer *give_up;   /* the end of patience while draining */
+    struct process *process;
+    struct loop_timer *wake;  /* pool_tick */
+    struct loop_timer *leave; /* leaving, outside of the core's call */
 
     int64_t started_ms, wake_at; /* wake_at: INT64_MAX: not armed */
     int partitions, released;    /* held; claims given back since the group last took any */

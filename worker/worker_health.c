@@ -4,12 +4,12 @@
 #include "attrs.h"
 #include "buf.h"
 #include "http_server.h"
+#include "limits.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define HEALTH_MAGIC 0x686c7468u
-#define METRICS_TEXT_MAX (1024 * 1024) /* 21 metrics of at most 64 series are a tenth of it */
 
 struct worker_health {
     unsigned magic;
@@ -42,7 +42,7 @@ static void metrics(struct worker_health *h, struct http_request *req)
     if (metrics_render(h->cfg.metrics, &text, NULL))
         reply_text(req, 500, "too many metrics\n");
     else
-        http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", text.data, text.len, NULL);
+        http_reply(req, 200, METRICS_CONTENT_TYPE, text.data, text.len, NULL);
     buf_release(&text);
 }
 

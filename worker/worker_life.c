@@ -5,13 +5,9 @@
 #include "attrs.h"
 #include "clock.h"
 #include "limits.h"
+#include "options.h"
 
-#include <signal.h>
 #include <stdlib.h>
-
-#define LOG_FLUSH_MS 200
-#define LEAVE_SLACK_MS 2000 /* after drain and close, before we go anyway */
-#define EXIT_CONFIG 2
 
 static struct worker *worker_of(void *arg)
 {
@@ -22,17 +18,13 @@ static struct worker *worker_of(void *arg)
 
 static void say_waiting(struct worker *w, const char *what, const struct err *err)
 {
-    log_event(w->log, EV_PROCESS_WAITING, log_name("waiting_for", what),
-              log_name("error_type", err_class_name(err->cls)), log_name("error_code", err->code),
-              log_text("error_message", err->text));
+    log_event(w->log, EV_PROCESS_WAITING, log_name("waiting_for", what), LOG_ERR(err));
 }
 
 static void say_link(struct worker *w, const struct worker_link *link, const struct err *err)
 {
     if (link->was_up)
-        log_event(w->log, EV_DATABASE_DOWN, log_name("link", link->name),
-                  log_name("error_type", err_class_name(err->cls)),
-                  log_name("error_code", err->code), log_text("error_message", err->text));
+        log_event(w->log, EV_DATABASE_DOWN, log_name("link", link->name), LOG_ERR(err));
     else if (link == &w->work) /* the other one waits for the same */
         say_waiting(w, "database", err);
 }
@@ -57,7 +49,7 @@ void worker_life_broker_error(struct worker *w, const struct err *err)
         say_waiting(w, "kafka", err);
         return;
     }
-    log_failure(w->log, EV_BROKER_ERROR, err);
+    worker_notes_broker(w->notes, err);
 }
 
 /* ---- start ------------------------------------------------------------------------------- */
@@ -76,7 +68,7 @@ static void stop(struct worker *w, int exit_code, bool clean)
 static void fail(struct worker *w, const struct err *err)
 {
     log_failure(w->log, EV_PROCESS_FAILED, err);
-    stop(w, err->cls == ERR_CONFIG ? EXIT_CONFIG : EXIT_FAILURE, false);
+    stop(w, err->cls == ERR_CONFIG ? EXIT_USAGE : EXIT_FAILURE, false);
 }
 
 static int start_intake(struct worker *w, struct err *err)
@@ -98,6 +90,8 @@ void worker_life_schema(void *arg, enum schema_state state, const struct err *er
     struct worker *w = worker_of(arg);
     struct err failed = ERR_INIT;
     switch (state) {
+    case SCHEMA_SILENT:
+        break; /* the link has said so */
     case SCHEMA_MISSING:
         say_waiting(w, "schema", err);
         break;
@@ -157,26 +151,20 @@ static void leave(void *arg)
         left(w);
 }
 
-static void give_up(void *arg)
+static void hurry(void *arg)
 {
     struct worker *w = worker_of(arg);
     w->hurried = !w->stopped;
     stop(w, EXIT_FAILURE, false);
 }
 
-static void drain(void *arg, int signo)
+static void drain(void *arg, const char *signal_name)
 {
     struct worker *w = worker_of(arg);
     int64_t drain_ms = config_int(w->cfg, CFG_DRAIN_TIMEOUT_MS);
-    if (w->draining) {
-        give_up(w);
-        return;
-    }
     w->draining = true;
-    log_event(w->log, EV_PROCESS_DRAINING,
-              log_name("signal", signo == SIGTERM ? "SIGTERM" : "SIGINT"),
+    log_event(w->log, EV_PROCESS_DRAINING, log_name("signal", signal_name),
               log_int("timeout_ms", drain_ms));
-    loop_timer_arm(w->give_up, drain_ms + BROKER_CLOSE_MS + LEAVE_SLACK_MS);
     pool_drain(w->pool, drain_ms);
     worker_rearm(w);
 }
@@ -193,8 +181,7 @@ static void refresh_key(struct worker *w)
         failed = engines_take_secrets(w->engines, w->cfg, &err);
     if (failed)
         log_event(w->log, EV_SECRET_UNREADABLE, log_name("slot", "service_role_key"),
-                  log_name("error_type", err_class_name(err.cls)), log_name("error_code", err.code),
-                  log_text("error_message", err.text));
+                  LOG_ERR(&err));
     else if (changed)
         log_event(w->log, EV_SECRET_CHANGED, log_name("slot", "service_role_key"));
 }
@@ -213,47 +200,28 @@ static void refresh_level(struct worker *w)
     config_free(fresh);
 }
 
-static void read_again(void *arg, int signo UNUSED)
+static void reload(void *arg)
 {
     struct worker *w = worker_of(arg);
     refresh_key(w);
     refresh_level(w);
 }
 
-static void flush_log(void *arg)
-{
-    struct worker *w = worker_of(arg);
-    if (log_pending(w->log))
-        log_flush(w->log);
-    loop_timer_arm(w->log_timer, LOG_FLUSH_MS);
-}
-
 /* ---- life -------------------------------------------------------------------------------- */
 
-static int make_timers(struct worker *w, struct err *err)
+static int make_process(struct worker *w, struct err *err)
 {
-    if (!(w->log_timer = loop_timer_new(w->loop, flush_log, w, err)) ||
-        !(w->leave = loop_timer_new(w->loop, leave, w, err)) ||
-        !(w->give_up = loop_timer_new(w->loop, give_up, w, err)))
-        return -1;
-    loop_timer_arm(w->log_timer, LOG_FLUSH_MS);
-    return 0;
-}
-
-static int watch_signals(struct worker *w, struct err *err)
-{
-    static const struct {
-        int signo;
-        loop_signal_fn fn;
-    } list[WORKER_SIGNALS] = {{SIGTERM, drain}, {SIGINT, drain}, {SIGHUP, read_again}};
-    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-        return err_errno(err, "SIGPIPE");
-    for (int i = 0; i < WORKER_SIGNALS; i++) {
-        w->signals[i] = loop_signal_new(w->loop, list[i].signo, list[i].fn, w, err);
-        if (w->signals[i] == NULL)
-            return -1;
-    }
-    return 0;
+    struct process_config cfg = {
+        .loop = w->loop,
+        .log = w->log,
+        .give_up_ms = config_int(w->cfg, CFG_DRAIN_TIMEOUT_MS) + BROKER_CLOSE_MS + LEAVE_SLACK_MS,
+        .drain = drain,
+        .hurry = hurry,
+        .reload = reload,
+        .arg = w,
+    };
+    w->process = process_new(&cfg, err);
+    return w->process != NULL ? 0 : -1;
 }
 
 int worker_life_new(struct worker *w, struct err *err)
@@ -263,7 +231,7 @@ int worker_life_new(struct worker *w, struct err *err)
                                        .is_ready = worker_life_is_ready,
                                        .refresh = refresh_metrics,
                                        .arg = w};
-    if (make_timers(w, err) || watch_signals(w, err))
+    if (!(w->leave = loop_timer_new(w->loop, leave, w, err)) || make_process(w, err))
         return -1;
     w->health = worker_health_new(w->loop, &cfg, err);
     if (w->health == NULL)

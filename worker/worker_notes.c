@@ -3,17 +3,18 @@
 
 #include "attrs.h"
 #include "clock.h"
+#include "limits.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-#define QUIET_MS 1000 /* between two lines about the same trouble */
+#include <string.h>
 
 struct worker_notes {
     struct log *log;
     struct metrics *metrics;
     const char *const *engine_names;
-    int64_t database_said_ms; /* 0: never */
+    int64_t database_said_ms, broker_said_ms; /* 0: never */
+    char broker_said[sizeof(((struct err *)NULL)->code)];
 };
 
 static const char *job_of(const struct pool_note *note)
@@ -133,8 +134,7 @@ static void say_settle_retried(struct worker_notes *n, const struct pool_note *n
 {
     log_event(n->log, EV_SETTLE_RETRIED, log_uuid("invocation_id", &note->run),
               log_int("slice", note->slice), log_name("component", component_of(note)),
-              log_name("error_type", err_class_name(note->err->cls)),
-              log_name("error_code", note->err->code), log_text("error_message", note->err->text));
+              LOG_ERR(note->err));
 }
 
 static void say_redelivered(struct worker_notes *n, const struct pool_note *note)
@@ -206,12 +206,21 @@ void worker_notes_numbers(struct worker_notes *n, int engine, const struct pool_
 void worker_notes_database(struct worker_notes *n, const char *what, const struct err *err)
 {
     int64_t now = clock_mono_ms();
-    if (n->database_said_ms != 0 && now - n->database_said_ms < QUIET_MS)
+    if (n->database_said_ms != 0 && now - n->database_said_ms < LOG_DATABASE_AGAIN_MS)
         return;
     n->database_said_ms = now;
-    log_event(n->log, EV_DATABASE_ERROR, log_name("what", what),
-              log_name("error_type", err_class_name(err->cls)), log_name("error_code", err->code),
-              log_text("error_message", err->text));
+    log_event(n->log, EV_DATABASE_ERROR, log_name("what", what), LOG_ERR(err));
+}
+
+void worker_notes_broker(struct worker_notes *n, const struct err *err)
+{
+    int64_t now = clock_mono_ms();
+    bool same = strcmp(n->broker_said, err->code) == 0;
+    if (same && n->broker_said_ms != 0 && now - n->broker_said_ms < LOG_BROKER_AGAIN_MS)
+        return;
+    n->broker_said_ms = now;
+    memcpy(n->broker_said, err->code, sizeof(n->broker_said));
+    log_failure(n->log, EV_BROKER_ERROR, err);
 }
 
 struct worker_notes *worker_notes_new(struct log *log, struct metrics *metrics,

@@ -4,11 +4,9 @@
 #define REVEILLE_CLI_ARGS_H
 
 #include "err.h"
+#include "limits.h"
 
 #include <stdbool.h>
-
-#define ARGS_WORDS_MAX 32   /* words that are no options */
-#define ARGS_OPTIONS_MAX 64 /* options given, repeated ones counted */
 
 struct option_spec {
     const char *name;  /* without the dashes; NULL ends a table */

@@ -76,7 +76,7 @@ PGresult *link_query(struct cli *cli, const char *sql, int n, const char *const 
     return NULL;
 }
 
-int link_find_run(struct cli *cli, const char *word, char ret_id[RUN_ID_SIZE])
+int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE])
 {
     int code = CLI_YES;
     const char *params[] = {word != NULL ? word : "latest"};
@@ -85,8 +85,8 @@ int link_find_run(struct cli *cli, const char *word, char ret_id[RUN_ID_SIZE])
         return code;
     int rows = PQntuples(found);
     if (rows == 1) {
-        memcpy(ret_id, PQgetvalue(found, 0, 0), RUN_ID_SIZE - 1);
-        ret_id[RUN_ID_SIZE - 1] = '\0';
+        memcpy(ret_id, PQgetvalue(found, 0, 0), UUID_TEXT_SIZE - 1);
+        ret_id[UUID_TEXT_SIZE - 1] = '\0';
     } else if (rows == 0) {
         say("there is no run %s; `reveille runs` lists them", params[0]);
         code = CLI_NONE;

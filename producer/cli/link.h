@@ -4,8 +4,7 @@
 #define REVEILLE_CLI_LINK_H
 
 #include "cli.h"
-
-#define RUN_ID_SIZE 37
+#include "uuid.h"
 
 /* Connects cli->db; CLI_YES, CLI_USAGE (no DATABASE_URL) or CLI_AWAY. */
 int link_open(struct cli *cli);
@@ -17,7 +16,7 @@ PGresult *link_query(struct cli *cli, const char *sql, int n, const char *const 
 
 /* The run that `word` names (an id, a unique prefix, latest[:JOB]; NULL: latest); CLI_YES and its
  * id, else said on stderr: CLI_NONE, CLI_USAGE (ambiguous), or what link_query says. */
-int link_find_run(struct cli *cli, const char *word, char ret_id[RUN_ID_SIZE]);
+int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE]);
 
 /* The rows of `sql` as a table for people, or with --json as an array of objects. `none` is said on
  * stderr when there are none (NULL: nothing is said). */

@@ -1,5 +1,7 @@
 #include "migration.h"
 
+#include "limits.h"
+
 #include <ctype.h>
 #include <dirent.h>
 #include <stdio.h>

@@ -7,8 +7,6 @@
 
 #include <stddef.h>
 
-#define MIGRATION_MAX (1024 * 1024) /* bytes of one file */
-
 struct migration {
     char version[15];
     char *name; /* owned: what stands between version and .sql */

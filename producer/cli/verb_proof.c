@@ -46,7 +46,7 @@ static void print_checks_json(const PGresult *checks, const char *run_id, bool h
 
 int verb_verify(struct cli *cli, const struct args *args)
 {
-    char run_id[RUN_ID_SIZE];
+    char run_id[UUID_TEXT_SIZE];
     int code = link_find_run(cli, args->words > 0 ? args->word[0] : NULL, run_id);
     if (code != CLI_YES)
         return code;
@@ -69,7 +69,7 @@ int verb_verify(struct cli *cli, const struct args *args)
 
 int verb_why_open(struct cli *cli, const struct args *args)
 {
-    char run_id[RUN_ID_SIZE];
+    char run_id[UUID_TEXT_SIZE];
     int code = link_find_run(cli, args->words > 0 ? args->word[0] : NULL, run_id);
     if (code != CLI_YES)
         return code;

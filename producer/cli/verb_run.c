@@ -1,5 +1,6 @@
 /* `reveille run`: asks for a job through the database, so it works where there is no HTTP. The
  * request is durable; a producer opens it. */
+#include "limits.h"
 #include "link.h"
 #include "print.h"
 
@@ -8,9 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define OPEN_SECONDS 10 /* a producer polls once a second when it cannot listen */
-#define LOOK_US 250000  /* between two looks */
 
 static int add_all(json_t *params, const char *member, const struct args *args, const char *option)
 {
@@ -56,8 +54,8 @@ static int not_opened(const char *state, const char *reason, const char *job)
 }
 
 /* One look at the request: CLI_RUNNING while it waits; CLI_YES with its run; else why not. */
-static int look(struct cli *cli, const char *id, const char *job, char ret_run[RUN_ID_SIZE],
-                char ret_behind[RUN_ID_SIZE])
+static int look(struct cli *cli, const char *id, const char *job, char ret_run[UUID_TEXT_SIZE],
+                char ret_behind[UUID_TEXT_SIZE])
 {
     static const char sql[] = "select state, coalesce(reason, ''), coalesce(run_id::text, ''), "
                               "coalesce(behind::text, '') from reveille.request_status($1::bigint)";
@@ -67,8 +65,8 @@ static int look(struct cli *cli, const char *id, const char *job, char ret_run[R
     if (row == NULL)
         return code;
     const char *state = PQgetvalue(row, 0, 0);
-    snprintf(ret_run, RUN_ID_SIZE, "%s", PQgetvalue(row, 0, 2));
-    snprintf(ret_behind, RUN_ID_SIZE, "%s", PQgetvalue(row, 0, 3));
+    snprintf(ret_run, UUID_TEXT_SIZE, "%s", PQgetvalue(row, 0, 2));
+    snprintf(ret_behind, UUID_TEXT_SIZE, "%s", PQgetvalue(row, 0, 3));
     if (strcmp(state, "pending") == 0)
         code = CLI_RUNNING;
     else if (strcmp(state, "opened") != 0)
@@ -79,10 +77,10 @@ static int look(struct cli *cli, const char *id, const char *job, char ret_run[R
 
 /* Waits until a producer has opened the request's run, or it is known to wait behind another. */
 static int wait_opened(struct cli *cli, const char *id, const char *job, bool patient,
-                       char ret_run[RUN_ID_SIZE])
+                       char ret_run[UUID_TEXT_SIZE])
 {
-    char behind[RUN_ID_SIZE];
-    for (int waited = 0;; waited += LOOK_US) {
+    char behind[UUID_TEXT_SIZE];
+    for (int waited = 0;; waited += CLI_LOOK_MS) {
         int code = look(cli, id, job, ret_run, behind);
         if (code != CLI_RUNNING)
             return code;
@@ -90,11 +88,11 @@ static int wait_opened(struct cli *cli, const char *id, const char *job, bool pa
             say("request %s waits behind run %s", id, behind);
             return CLI_RUNNING;
         }
-        if (!patient && waited >= OPEN_SECONDS * 1000000) {
+        if (!patient && waited >= CLI_OPEN_WAIT_S * 1000) {
             say("no producer has taken request %s yet; it is kept, and opened when one runs", id);
             return CLI_RUNNING;
         }
-        usleep(LOOK_US);
+        usleep(CLI_LOOK_MS * 1000);
     }
 }
 
@@ -131,7 +129,7 @@ int verb_run(struct cli *cli, const struct args *args)
     free(json);
     if (row == NULL)
         return code;
-    char id[RUN_ID_SIZE], run_id[RUN_ID_SIZE] = "";
+    char id[UUID_TEXT_SIZE], run_id[UUID_TEXT_SIZE] = "";
     snprintf(id, sizeof(id), "%s", PQgetvalue(row, 0, 0));
     bool known = strcmp(PQgetvalue(row, 0, 1), "unknown") != 0;
     PQclear(row);

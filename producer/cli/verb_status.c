@@ -1,5 +1,6 @@
 /* `reveille runs` and `reveille status`: what the runs' rows say, once or until the run has ended.
  */
+#include "limits.h"
 #include "link.h"
 #include "print.h"
 
@@ -8,9 +9,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define LOOK_US 250000
-#define LINES_SECONDS 5 /* between progress lines where there is no terminal */
 
 int verb_runs(struct cli *cli, const struct args *args)
 {
@@ -196,20 +194,20 @@ int status_follow(struct cli *cli, const char *run_id, double seconds)
             else
                 print_summary(summary);
             code = exit_of(summary);
-        } else if (on_terminal() || seconds_now() - line >= LINES_SECONDS) {
+        } else if (on_terminal() || seconds_now() - line >= CLI_LINES_S) {
             show_bar(summary);
             line = seconds_now();
         }
         json_decref(summary);
         if (over)
             return code;
-        usleep(LOOK_US);
+        usleep(CLI_LOOK_MS * 1000);
     }
 }
 
 int verb_status(struct cli *cli, const struct args *args)
 {
-    char run_id[RUN_ID_SIZE];
+    char run_id[UUID_TEXT_SIZE];
     int code = link_find_run(cli, args->words > 0 ? args->word[0] : NULL, run_id);
     if (code != CLI_YES)
         return code;
@@ -232,7 +230,7 @@ int verb_status(struct cli *cli, const struct args *args)
 
 int verb_cancel(struct cli *cli, const struct args *args)
 {
-    char run_id[RUN_ID_SIZE];
+    char run_id[UUID_TEXT_SIZE];
     int code = link_find_run(cli, args->word[0], run_id);
     if (code != CLI_YES)
         return code;

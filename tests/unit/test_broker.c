@@ -147,7 +147,7 @@ static void a_smaller_topic_is_an_error(void **state)
     assert_true(world_until(w, topic_is_answered, &answer, 15000));
     assert_int_equal(answer.err.cls, ERR_CONFIG);
     /* err.code is an err's 16 bytes: the text names the topic and both numbers */
-    assert_int_equal(strncmp(answer.err.code, "too_few_partitions", 15), 0);
+    assert_string_equal(answer.err.code, "too_few_partitions");
     assert_non_null(strstr(answer.err.text, "2 partitions"));
     broker_producer_free(p);
 }
@@ -269,6 +269,17 @@ static void a_fatal_error_makes_a_new_handle(void **state)
     broker_producer_free(p);
 }
 
+static void tells_the_session_in_force(void **state)
+{
+    const struct broker_property other[] = {{"bootstrap.servers", "a:1"}, {"acks", "all"}};
+    const struct broker_property said[] = {{"acks", "all"}, {"session.timeout.ms", "6000"}};
+
+    (void)state;
+    assert_int_equal(broker_session_ms(NULL, 0), BROKER_SESSION_MS);
+    assert_int_equal(broker_session_ms(other, 2), BROKER_SESSION_MS);
+    assert_int_equal(broker_session_ms(said, 2), 6000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,6 +287,8 @@ int main(void)
          NULL},
         {"an alias does not get around that, and no error text shows a value",
          refuses_aliases_and_hides_values, NULL, NULL, NULL},
+        {"the session timeout in force is what the environment says, or our default",
+         tells_the_session_in_force, NULL, NULL, NULL},
         {"the required values may be stated, and others changed", accepts_the_same_in_other_words,
          NULL, NULL, NULL},
         {"each message taken is reported once, in order, with its offset", reports_each_delivery,

@@ -1,0 +1,105 @@
+/* See model_db.h: claims, their renewal and release, and the one settle of a slice. */
+#include "checker.h"
+#include "model_db.h"
+
+static struct db_slice *find(struct model_db *db, const struct uuid *id, int slice)
+{
+    struct db_run *r = model_db_run(db, id);
+    return r != NULL && slice >= 0 && slice < r->slices ? &r->slice[slice] : NULL;
+}
+
+bool model_db_holds(struct model_db *db, const struct uuid *id, int slice)
+{
+    return find(db, id, slice) != NULL;
+}
+
+/* The sixth incarnation does not try any more: everybody in it is lost. */
+static void worker_lost(struct model_db *db, const struct uuid *id, int slice, struct db_slice *s)
+{
+    s->state = DB_DONE;
+    s->errors = s->n;
+    checker_settled(db->world, model_db_run(db, id), slice, NULL);
+}
+
+void model_db_claim(struct model_db *db, const struct uuid *id, int slice, int64_t worker,
+                    struct db_claim *ret)
+{
+    int64_t now = db->world->now;
+    struct db_slice *s = find(db, id, slice);
+    *ret = (struct db_claim){.outcome = CLAIM_UNKNOWN};
+    if (s == NULL)
+        return;
+    ret->outcome = CLAIM_DONE;
+    if (s->state != DB_PENDING)
+        return;
+    if (s->claimed_by != 0 && s->claimed_by != worker && s->moved_at >= now - CLAIM_STALE_MS) {
+        ret->outcome = CLAIM_BUSY;
+        ret->stale_ms = (int)(s->moved_at + CLAIM_STALE_MS - now) + 1;
+        return;
+    }
+    s->attempt += s->claimed_by != worker;
+    s->claimed_by = worker;
+    s->moved_at = now;
+    if (s->attempt > LIMIT_ATTEMPTS) {
+        worker_lost(db, id, slice, s);
+        return;
+    }
+    ret->outcome = CLAIM_OURS;
+    ret->attempt = s->attempt;
+}
+
+bool model_db_touch(struct model_db *db, const struct uuid *id, int slice, int64_t worker)
+{
+    struct db_slice *s = find(db, id, slice);
+    if (s == NULL || s->state != DB_PENDING || s->claimed_by != worker)
+        return false;
+    s->moved_at = db->world->now;
+    return true;
+}
+
+void model_db_release(struct model_db *db, const struct uuid *id, int slice, int64_t worker)
+{
+    struct db_slice *s = find(db, id, slice);
+    if (s == NULL || s->state != DB_PENDING || s->claimed_by != worker)
+        return;
+    s->claimed_by = 0;
+    s->moved_at = -1;
+    s->attempt--;
+}
+
+bool model_db_settle(struct model_db *db, const struct uuid *id, int slice, int64_t worker,
+                     const char *verdicts, struct settle_answer *ret)
+{
+    struct db_slice *s = find(db, id, slice);
+    if (s == NULL || s->state != DB_PENDING)
+        return false;
+    (void)worker; /* who holds the claim does not matter: the first settle wins */
+    struct db_run *r = model_db_run(db, id);
+    bool *notified = db->job[r->job].notified;
+    int evaluated = 0, skipped = 0, errors = 0, dispatched = 0, suppressed = 0;
+    for (int i = 0; i < s->n; i++) {
+        bool goes_out = verdicts[i] == 'd' && !notified[s->first + i];
+        skipped += verdicts[i] == 'k';
+        errors += verdicts[i] == 'e';
+        evaluated += verdicts[i] == 'd' || verdicts[i] == 's';
+        dispatched += goes_out;
+        suppressed += (verdicts[i] == 'd' || verdicts[i] == 's') && !goes_out;
+        if (goes_out) {
+            notified[s->first + i] = true;
+            checker_notified(db->world, r->job, s->first + i);
+        }
+    }
+    s->state = DB_DONE;
+    s->evaluated = evaluated;
+    s->skipped = skipped;
+    s->errors = errors;
+    s->dispatched = dispatched;
+    s->suppressed = suppressed;
+    *ret = (struct settle_answer){.evaluated = evaluated,
+                                  .skipped = skipped,
+                                  .errors = errors,
+                                  .dispatched = dispatched,
+                                  .suppressed = suppressed};
+    checker_settled(db->world, r, slice, verdicts);
+    return true;
+}

@@ -1,0 +1,235 @@
+/* See producer_ops.h: what a producer asks of the model database. One kind of statement serves all:
+ * which question it is, its arguments, and room for the answer. */
+#include "checker.h"
+#include "model_db.h"
+#include "producer_ops.h"
+#include "statement.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct question {
+    struct statement st;
+    enum ask ask;
+    struct lead_ref ref;
+    struct uuid run;
+    int64_t fence;
+    int cursor, pages, after, limit;
+    int n; /* of the arrays below */
+    int32_t noted[SLICES_MAX * 2];
+    int64_t offsets[SLICES_MAX * 2];
+    /* answers */
+    bool yes;
+    struct opened_run opened;
+    struct planned_pages planned;
+    struct run_progress progress;
+    struct drawn_slice drawn[SLICES_MAX];
+    struct overdue_slice overdue[SLICES_MAX];
+};
+
+/* ---- in the database ---------------------------------------------------------------------- */
+
+static int cursor_of(const struct opened_run *r)
+{
+    return r->has_cursor ? (r->cursor.b[14] << 8 | r->cursor.b[15]) + 1 : 0;
+}
+
+static void open_one(struct world *w, struct question *q, int64_t holder)
+{
+    bool takeover;
+    const struct db_run *r = model_db_open_run(w->db, holder, &takeover);
+    q->yes = r != NULL;
+    if (r == NULL)
+        return;
+    if (takeover)
+        world_count(w, FAULT_TAKEOVER);
+    q->opened = (struct opened_run){.run_id = r->id,
+                                    .fence = r->fence,
+                                    .state = r->state,
+                                    .has_cursor = r->cursor > 0,
+                                    .slices = r->slices,
+                                    .topic_partitions = w->set.partitions,
+                                    .takeover = takeover,
+                                    .waited_ms = takeover ? -1 : w->now - r->requested_at};
+    if (r->cursor > 0)
+        q->opened.cursor = model_db_subject(r->job, r->cursor - 1);
+    strcpy(q->opened.job_name, r->job == 0 ? "job_a" : "job_b");
+    strcpy(q->opened.engine, producer_engine_name(w->db->job[r->job].engine));
+}
+
+static void answer_in_db(struct world *w, struct question *q, int64_t holder)
+{
+    struct model_db *db = w->db;
+    if (q->ask == ASK_OPEN)
+        open_one(w, q, holder);
+    else if (q->ask == ASK_PLAN)
+        model_db_plan_page(db, &q->run, holder, q->fence, q->cursor, q->pages, &q->planned);
+    else if (q->ask == ASK_DRAW)
+        q->n = model_db_draw(db, &q->run, q->after, q->limit, q->drawn);
+    else if (q->ask == ASK_NOTE_PUBLISHED)
+        model_db_note_published(db, &q->run, q->noted, q->offsets, q->n);
+    else if (q->ask == ASK_PROGRESS)
+        model_db_progress(db, &q->run, &q->progress);
+    else if (q->ask == ASK_OVERDUE)
+        q->n = model_db_overdue(db, &q->run, SLICES_MAX, q->overdue);
+    else if (q->ask == ASK_RENEW)
+        q->yes = model_db_renew(db, &q->run, holder, q->fence);
+    else if (q->ask == ASK_CLOSE)
+        q->yes = model_db_close(db, &q->run, holder, q->fence);
+    else if (q->ask == ASK_GIVE_UP)
+        model_db_give_up(db, &q->run, holder, q->fence);
+    else
+        model_db_end_overdue(db);
+}
+
+static void run(struct world *w, struct statement *st)
+{
+    answer_in_db(w, (struct question *)st, process_name(st->from));
+}
+
+/* ---- back in the producer ----------------------------------------------------------------- */
+
+static void tell(struct run_core *core, struct question *q, bool failed)
+{
+    if (q->ask == ASK_OPEN) {
+        run_core_opened(core, failed, q->yes && !failed ? &q->opened : NULL);
+    } else if (q->ask == ASK_PLAN) {
+        q->planned.failed = failed;
+        run_core_planned(core, q->ref, &q->planned);
+    } else if (q->ask == ASK_DRAW) {
+        run_core_drawn(core, q->ref, failed, q->drawn, failed ? 0 : q->n);
+    } else if (q->ask == ASK_NOTE_PUBLISHED) {
+        run_core_noted(core, q->ref, failed);
+    } else if (q->ask == ASK_PROGRESS) {
+        q->progress.failed = failed;
+        run_core_progressed(core, q->ref, &q->progress);
+    } else if (q->ask == ASK_OVERDUE) {
+        run_core_overdue(core, q->ref, failed, q->overdue, failed ? 0 : q->n);
+    } else if (q->ask == ASK_RENEW) {
+        run_core_renewed(core, q->ref, failed ? RENEW_FAILED : q->yes ? RENEWED : RENEW_LOST);
+    } else if (q->ask == ASK_CLOSE) {
+        run_core_closed(core, q->ref, failed, q->yes && !failed ? "{}" : NULL);
+    } else if (q->ask == ASK_GIVE_UP) {
+        run_core_given_up(core, q->ref);
+    }
+}
+
+static void answer(struct world *w, struct statement *st)
+{
+    struct question *q = (struct question *)st;
+    struct sim_producer *me = producer_of(w, st->from);
+    world_trace(w, "producer %d: answer to %d%s, run %d, n %d", me->process, (int)q->ask,
+                st->end == STATEMENT_OK ? "" : " failed", q->run.b[15] - 1, q->n);
+    tell(me->core, q, st->end != STATEMENT_OK);
+    producer_rearm(me);
+}
+
+/* ---- the ops ------------------------------------------------------------------------------ */
+
+static struct question *question(enum ask ask, struct lead_ref ref, const struct uuid *id)
+{
+    struct question *q = world_data(sizeof(*q));
+    q->ask = ask;
+    q->ref = ref;
+    if (id != NULL)
+        q->run = *id;
+    return q;
+}
+
+static void send(void *world, struct question *q)
+{
+    struct sim_producer *me = producer_self(world);
+    producer_asks(me, q->ask);
+    q->st.from = process_address(me->world, me->process);
+    q->st.size = sizeof(*q);
+    q->st.run = run;
+    q->st.answer = answer;
+    statement_send(me->world, &q->st);
+}
+
+static const struct lead_ref nobody = {0, 0};
+
+static void open_runs(void *world)
+{
+    send(world, question(ASK_OPEN, nobody, NULL));
+}
+
+static void end_overdue(void *world)
+{
+    send(world, question(ASK_END_OVERDUE, nobody, NULL));
+}
+
+static void plan(void *world, struct lead_ref ref, const struct opened_run *r, int pages)
+{
+    struct question *q = question(ASK_PLAN, ref, &r->run_id);
+    q->fence = r->fence;
+    q->cursor = cursor_of(r);
+    q->pages = pages;
+    send(world, q);
+}
+
+static void draw(void *world, struct lead_ref ref, const struct uuid *id, int after, int limit)
+{
+    struct question *q = question(ASK_DRAW, ref, id);
+    q->after = after;
+    q->limit = limit < SLICES_MAX ? limit : SLICES_MAX;
+    send(world, q);
+}
+
+static void note_published(void *world, struct lead_ref ref, const struct uuid *id,
+                           const int32_t *slices, const int64_t *offsets, int n)
+{
+    struct question *q = question(ASK_NOTE_PUBLISHED, ref, id);
+    assert(n <= SLICES_MAX * 2);
+    q->n = n;
+    memcpy(q->noted, slices, (size_t)n * sizeof(*slices));
+    memcpy(q->offsets, offsets, (size_t)n * sizeof(*offsets));
+    send(world, q);
+}
+
+static void progress(void *world, struct lead_ref ref, const struct uuid *id)
+{
+    send(world, question(ASK_PROGRESS, ref, id));
+}
+
+static void overdue(void *world, struct lead_ref ref, const struct uuid *id, int limit)
+{
+    (void)limit; /* far above what a run has here */
+    send(world, question(ASK_OVERDUE, ref, id));
+}
+
+static void of_the_lease(void *world, enum ask ask, struct lead_ref ref, const struct opened_run *r)
+{
+    struct question *q = question(ask, ref, &r->run_id);
+    q->fence = r->fence;
+    send(world, q);
+}
+
+static void renew(void *world, struct lead_ref ref, const struct opened_run *r)
+{
+    of_the_lease(world, ASK_RENEW, ref, r);
+}
+
+static void close_run(void *world, struct lead_ref ref, const struct opened_run *r)
+{
+    of_the_lease(world, ASK_CLOSE, ref, r);
+}
+
+static void give_up(void *world, struct lead_ref ref, const struct opened_run *r)
+{
+    of_the_lease(world, ASK_GIVE_UP, ref, r);
+}
+
+void producer_statement_ops(struct run_ops *ops)
+{
+    ops->open = open_runs;
+    ops->plan = plan;
+    ops->draw = draw;
+    ops->note_published = note_published;
+    ops->progress = progress;
+    ops->overdue = overdue;
+    ops->renew = renew;
+    ops->close = close_run;
+    ops->give_up = give_up;
+    ops->end_overdue = end_overdue;
+}

@@ -1,0 +1,35 @@
+/* A statement on its way to the model database and back: when it runs, whether it runs, what its
+ * process hears of it. Knows no SQL function; the adapters fill in both ends. */
+#ifndef REVEILLE_SIM_STATEMENT_H
+#define REVEILLE_SIM_STATEMENT_H
+
+#include "world.h"
+
+enum statement_end {
+    STATEMENT_OK,
+    STATEMENT_LOST,      /* no answer: it may have run, may not, or may run later */
+    STATEMENT_TRANSIENT, /* refused: a deadlock's victim */
+    STATEMENT_DUPLICATE, /* refused: 23505 (settles only) */
+    STATEMENT_BAD_DATA,  /* refused: class 22 (settles only) */
+    STATEMENT_REFUSED,   /* refused: anything else (settles only) */
+};
+
+struct statement;
+/* In the database; writes its result into the statement. */
+typedef void (*statement_run_fn)(struct world *w, struct statement *st);
+/* In the process, which is alive and awake; owns nothing of the statement. */
+typedef void (*statement_answer_fn)(struct world *w, struct statement *st);
+
+struct statement { /* the first field of what an adapter sends */
+    struct address from;
+    size_t size; /* of the whole */
+    statement_run_fn run;
+    statement_answer_fn answer;
+    bool settles; /* may be refused for its data */
+    enum statement_end end;
+};
+
+/* Takes st (from world_data). Each statement is answered once if its process lives. */
+void statement_send(struct world *w, struct statement *st);
+
+#endif

@@ -1,0 +1,448 @@
+/* Tests pool_core.c, pool_slice.c, pool_calls.c, pool_window.c and pool_leave.c: event in, what is
+ * asked for out. The rare orders of events are the simulator's (tests/sim). */
+#include "pool_world.h"
+
+/* ---- window and offsets ------------------------------------------------------------------ */
+
+static void window_and_gaps(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    for (int i = 0; i < 4; i++)
+        rung(w, 0, i);
+    assigned(w, 1);
+    lend(w, 10);
+    assert_said(w, "claim 0;claim 1;");
+    ours(w, 0, "n", 1);
+    ours(w, 1, "n", 1);
+    assert_said(w, "settle 0 k;settle 1 k;");
+    settled(w, 1, SETTLE_DONE);
+    assert_said(w, "claim 2;"); /* slice 0 is not done: no offset moves */
+    settled(w, 0, SETTLE_DONE);
+    assert_said(w, "store 0:2;claim 3;");
+    world_end(w);
+}
+
+static void dead_letters(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    w->message[0][0].bad = "unreadable";
+    rung(w, 0, 1);
+    assigned(w, 1);
+    assert_said(w, "dead 0:0 unreadable;store 0:1;claim 1;");
+    claim_answer(w, 1, CLAIM_UNKNOWN, 0);
+    assert_said(w, "dead 0:1 unknown_slice;store 0:2;");
+    world_end(w);
+}
+
+static void rung_twice(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 5);
+    rung(w, 0, 5);
+    assigned(w, 1);
+    assert_said(w, "claim 5;");
+    claim_answer(w, 5, CLAIM_DONE, 0);
+    assert_said(w, "store 0:2;");
+    world_end(w);
+}
+
+/* ---- claims ------------------------------------------------------------------------------ */
+
+static void busy_twice(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    forget_said(w);
+    claim_answer(w, 0, CLAIM_BUSY, 7000);
+    passes(w, 6999);
+    assert_said(w, "");
+    passes(w, 1);
+    assert_said(w, "claim 0;");
+    claim_answer(w, 0, CLAIM_BUSY, 9000);
+    assert_said(w, "store 0:1;");
+    world_end(w);
+}
+
+static void claim_fails(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    forget_said(w);
+    claim_answer(w, 0, CLAIM_FAILED, 0);
+    assert_said(w, "");
+    passes(w, 400);
+    assert_said(w, "claim 0;");
+    world_end(w);
+}
+
+static void claims_are_renewed(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    const bool lost[1] = {false};
+    w->tells_touches = true;
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "yy", 1);
+    forget_said(w);
+    passes(w, CLAIM_RENEW_MS);
+    assert_said(w, "touch 0;");
+    lend(w, 1);
+    assert_said(w, "call 0/0;");
+    pool_touched(w->pool, w->touched, 1, lost, false);
+    assert_said(w, "abort 0;claim 0;");
+    passes(w, CLAIM_RENEW_MS); /* nothing is held now, so nothing is renewed */
+    assert_said(w, "");
+    ours(w, 0, "yy", 2);
+    forget_said(w);
+    passes(w, CLAIM_RENEW_MS);
+    assert_said(w, "touch 0;");
+    world_end(w);
+}
+
+/* ---- calls ------------------------------------------------------------------------------- */
+
+static void judges_within_the_share(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "ynyy", 1);
+    forget_said(w);
+    lend(w, 2);
+    assert_said(w, "call 0/0;call 0/2;");
+    judged(w, 0, 2);
+    judged(w, 0, 0);
+    assert_said(w, "call 0/3;");
+    fails(w, 0, 3, ERR_LOGIC); /* nonsense is not tried again */
+    assert_said(w, "settle 0 jkje;");
+    world_end(w);
+}
+
+static void tries_and_the_ask_behind_them(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    lend(w, 1);
+    forget_said(w);
+    for (int i = 1; i < ENGINE_TRIES; i++) {
+        fails(w, 0, 0, ERR_TIMEOUT);
+        lend(w, 1);
+        passes(w, 1500);
+        lend(w, 1);
+        assert_said(w, "call 0/0;");
+    }
+    int asks = w->asks;
+    fails(w, 0, 0, ERR_TIMEOUT);
+    assert_said(w, ""); /* it may be an outage: an ask made after the failure tells */
+    passes(w, 2 * SHARE_ASK_FAILED_MS);
+    assert_true(w->asks > asks);
+    lend(w, 1);
+    passes(w, 2 * SHARE_ASK_FAILED_MS);
+    lend(w, 1);
+    assert_said(w, "settle 0 e;");
+    world_end(w);
+}
+
+static void an_outage_is_not_charged(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    lend(w, 1);
+    for (int i = 0; i < ENGINE_TRIES; i++) {
+        fails(w, 0, 0, ERR_NETWORK);
+        lend(w, 1);
+        passes(w, 1500);
+        lend(w, 1);
+        if (i + 1 < ENGINE_TRIES)
+            assert_said(w, i == 0 ? "claim 0;call 0/0;call 0/0;" : "call 0/0;");
+    }
+    assert_said(w, "settle 0 e;"); /* the same without an outage, to compare with */
+    world_end(w);
+
+    w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    lend(w, 1);
+    for (int i = 0; i < 2 * ENGINE_TRIES; i++) {
+        fails(w, 0, 0, ERR_NETWORK);
+        passes(w, 200);
+        lend_in(w, 1, 60000);
+        passes(w, 1500);
+        lend_in(w, 1, 60000);
+    }
+    assert_null(strstr(w->said, "settle"));
+    world_end(w);
+}
+
+static void alone(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    rung(w, 0, 1);
+    rung(w, 1, 2);
+    assigned(w, 2);
+    lend(w, 10);
+    ours(w, 0, "y", 1);
+    ours(w, 2, "y", ALONE_FROM_ATTEMPT);
+    ours(w, 1, "y", 1);
+    /* slice 2 waits for slice 0 to end, slice 1 for slice 2 */
+    assert_said(w, "claim 0;claim 2;call 0/0;claim 1;");
+    judged(w, 0, 0);
+    assert_said(w, "settle 0 j;call 2/0;");
+    judged(w, 2, 0);
+    assert_said(w, "settle 2 j;call 1/0;");
+    world_end(w);
+}
+
+/* ---- settle ------------------------------------------------------------------------------ */
+
+static struct pool_world *settling(void)
+{
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "n", 1);
+    forget_said(w);
+    return w;
+}
+
+static void settle_results(void **state)
+{
+    static const struct {
+        enum settle_result result;
+        const char *at_once, *later;
+    } table[] = {
+        {SETTLE_DONE, "store 0:1;", ""},
+        {SETTLE_NOT_OPEN, "store 0:1;", ""},
+        {SETTLE_DUPLICATE, "settle 0 k careful;", ""},
+        {SETTLE_BAD_DATA, "settle 0 k each;", ""},
+        {SETTLE_TRANSIENT, "", "settle 0 k;"},
+        {SETTLE_REFUSED, "", "claim 0;"},
+        {SETTLE_UNKNOWN, "claim 0;", ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        struct pool_world *w = settling();
+        settled(w, 0, table[i].result);
+        assert_said(w, table[i].at_once);
+        passes(w, 500);
+        assert_said(w, table[i].later);
+        world_end(w);
+    }
+}
+
+static void unknown_commit(void **state)
+{
+    (void)state;
+    struct pool_world *w = settling();
+    settled(w, 0, SETTLE_UNKNOWN);
+    ours(w, 0, "n", 1); /* it was not committed: what was judged still holds */
+    assert_said(w, "claim 0;settle 0 k;");
+    settled(w, 0, SETTLE_UNKNOWN);
+    claim_answer(w, 0, CLAIM_DONE, 0); /* it was */
+    assert_said(w, "claim 0;store 0:1;");
+    world_end(w);
+}
+
+static void deadlocks(void **state)
+{
+    (void)state;
+    struct pool_world *w = settling();
+    for (int i = 1; i < SETTLE_TRIES; i++) {
+        settled(w, 0, SETTLE_TRANSIENT);
+        for (int k = 0; k < 100 && w->said[0] == '\0'; k++)
+            passes(w, 100);
+        assert_string_equal(strstr(w->said, "settle"), "settle 0 k;");
+        forget_said(w);
+    }
+    settled(w, 0, SETTLE_TRANSIENT);
+    for (int k = 0; k < 100 && strstr(w->said, "claim") == NULL; k++)
+        passes(w, 100);
+    assert_non_null(strstr(w->said, "claim 0;"));
+    world_end(w);
+}
+
+/* ---- revoke and drain -------------------------------------------------------------------- */
+
+static void revoke_gives_back_first(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    rung(w, 0, 1);
+    assigned(w, 1);
+    ours(w, 0, "yy", 1);
+    ours(w, 1, "yy", 1);
+    forget_said(w);
+    lend(w, 1);
+    pool_revoked(w->pool, false);
+    assert_said(w, "call 0/0;release 1;"); /* 0 has begun and may end, 1 has not */
+    pool_released(w->pool, false);
+    judged(w, 0, 0);
+    judged(w, 0, 1);
+    assert_said(w, "call 0/1;settle 0 jj;");
+    settled(w, 0, SETTLE_DONE);
+    assert_said(w, "store 0:1;unassign;");
+    world_end(w);
+}
+
+static void revoke_has_an_end(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "yy", 1);
+    lend(w, 1);
+    pool_revoked(w->pool, false);
+    forget_said(w);
+    passes(w, REVOKE_GRACE_MS - 1);
+    assert_said(w, "");
+    passes(w, 1);
+    assert_said(w, "abort 0;release 0;");
+    passes(w, REVOKE_GRACE_MS); /* the database does not answer */
+    assert_said(w, "unassign;");
+    world_end(w);
+}
+
+static void a_lost_assignment_does_not_wait(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "yy", 1);
+    lend(w, 1);
+    forget_said(w);
+    pool_revoked(w->pool, true);
+    pool_released(w->pool, false);
+    assert_said(w, "abort 0;release 0;unassign;");
+    world_end(w);
+}
+
+static void late_work_stores_nothing(void **state)
+{
+    (void)state;
+    struct pool_world *w = settling();
+    pool_revoked(w->pool, false);
+    passes(w, 2 * REVOKE_GRACE_MS);
+    assert_said(w, "unassign;");
+    struct pool_ref orphan = w->ref[0];
+    struct settle_answer done = {.result = SETTLE_DONE};
+    pool_settled(w->pool, orphan, &done);
+    assert_said(w, "");
+    world_end(w);
+}
+
+static void next_life_keeps_its_claim(void **state)
+{
+    (void)state;
+    struct pool_world *w = settling();
+    pool_revoked(w->pool, false);
+    passes(w, 2 * REVOKE_GRACE_MS);
+    struct pool_ref orphan = w->ref[0];
+    w->next[0] = 0; /* the partition comes back, and the message with it */
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    forget_said(w);
+    struct settle_answer unknown = {.result = SETTLE_UNKNOWN};
+    pool_settled(w->pool, orphan, &unknown);
+    w->ref[0] = orphan;
+    ours(w, 0, "n", 1);
+    assert_said(w, "claim 0;"); /* and no release: the claim is the next life's */
+    world_end(w);
+}
+
+static void drain(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    rung(w, 0, 1);
+    rung(w, 0, 2);
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    forget_said(w);
+    lend(w, 1);
+    pool_drain(w->pool, 5000);
+    assert_said(w, "call 0/0;");
+    claim_answer(w, 1, CLAIM_FAILED, 0); /* it may be ours */
+    assert_said(w, "release 1;");
+    pool_released(w->pool, false);
+    judged(w, 0, 0);
+    settled(w, 0, SETTLE_DONE);
+    assert_said(w, "settle 0 j;store 0:1;leave;");
+    assert_int_equal(pool_next_wake(w->pool), INT64_MAX);
+    int asks = w->asks;
+    lend(w, 5);
+    pool_messages_waiting(w->pool);
+    passes(w, 60000);
+    assert_said(w, "");
+    assert_int_equal(w->asks, asks);
+    world_end(w);
+}
+
+static void edges(void **state)
+{
+    (void)state;
+    int allowed = 0;
+    for (int from = -1; from <= POOL_STATES; from++)
+        for (int to = -1; to <= POOL_STATES; to++)
+            allowed += pool_edge_allowed(from, to);
+    assert_int_equal(allowed, 26);
+    assert_false(pool_edge_allowed(7, 0)); /* done is the end */
+    assert_false(pool_edge_allowed(5, 8)); /* what is being settled is not given up */
+    assert_string_equal(pool_state_name(5), "settling");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST("two unfinished slices a partition; an offset is stored only behind settled ones",
+             window_and_gaps),
+        TEST("an unreadable message and an unknown slice are dead letters, and stop nothing",
+             dead_letters),
+        TEST("a slice rung twice is claimed once", rung_twice),
+        TEST("a busy slice is claimed once more when it would be stale, then left to its owner",
+             busy_twice),
+        TEST("a claim without an answer is asked again after a moment", claim_fails),
+        TEST("claims are renewed, also after one was lost and claimed again", claims_are_renewed),
+        TEST("eligible subjects are judged within the share, the others skipped",
+             judges_within_the_share),
+        TEST("three tries; a network failure is charged only after a later ask",
+             tries_and_the_ask_behind_them),
+        TEST("tries that an outage has cost are given back", an_outage_is_not_charged),
+        TEST("from its third attempt on a slice is worked alone", alone),
+        TEST("what follows each result of a settle", settle_results),
+        TEST("after an unknown commit the slice is claimed before anything else", unknown_commit),
+        TEST("a settle that fails again and again looks whether the slice is still ours",
+             deadlocks),
+        TEST("on a revoke claims are given back before unassign", revoke_gives_back_first),
+        TEST("a revoke ends in time even if nobody answers", revoke_has_an_end),
+        TEST("a lost assignment waits for no call", a_lost_assignment_does_not_wait),
+        TEST("work that outlives its partition stores no offset", late_work_stores_nothing),
+        TEST("work that outlives its partition does not release what has been claimed anew",
+             next_life_keeps_its_claim),
+        TEST("a drain ends what has begun, gives back the rest, leaves, and is silent", drain),
+        TEST("the edges of a slice's life are those of the table", edges),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
