@@ -133,11 +133,11 @@ language sql stable security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$
     select s.slice_no, s.topic, s.partition, s.claimed_by,
-           extract(epoch from clock_timestamp()
+           extract(epoch from statement_timestamp()
                    - coalesce(greatest(s.published_at, s.moved_at), r.started_at))::float8,
            s.attempt, s.calls_done, s.last_error_class, s.rings,
            case when s.claimed_by is not null
-                then case when s.moved_at < clock_timestamp() - interval '10 s'
+                then case when s.moved_at < statement_timestamp() - interval '10 s'
                           then 'stale' else 'claimed' end
                 when s.published_at is null then 'not published'
                 else 'published, waiting' end
