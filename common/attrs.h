@@ -31,4 +31,8 @@ void magic_failed(const char *what, const char *file, int line) NORETURN;
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
+/* A bound of limits.h as a text, for where a default is written as users would write it. */
+#define TEXT_OF(n) TEXT_OF_(n)
+#define TEXT_OF_(n) #n
+
 #endif

@@ -10,9 +10,6 @@
 #define CONSUMER_MAGIC 0x62636f6eu
 #define NO_OFFSET (-1)
 
-#define TEXT_OF(n) TEXT_OF_(n)
-#define TEXT_OF_(n) #n
-
 static const struct broker_setting settings[] = {
     {.name = "client.id", .value = "reveille"},
     {.name = "enable.auto.offset.store", .value = "false", .required = true},

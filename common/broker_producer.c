@@ -338,23 +338,40 @@ void broker_producer_free(struct broker_producer *p)
 
 /* ---- sending and asking -------------------------------------------------------------------- */
 
+/* The headers are a list of ours, not RD_KAFKA_V_HEADER: librdkafka frees its own twice when the
+ * topic or the partition is not there (confluentinc/librdkafka#4627). It takes ours only on
+ * success. */
+static rd_kafka_headers_t *headers_new(const char *traceparent)
+{
+    rd_kafka_headers_t *headers = rd_kafka_headers_new(1);
+
+    if (traceparent != NULL) {
+        (void)rd_kafka_header_add(headers, "traceparent", -1, traceparent, -1);
+    }
+    return headers;
+}
+
 static rd_kafka_error_t *produce(struct handle *h, const char *topic, int32_t partition,
                                  const struct slice_msg *msg, const char *traceparent,
                                  uint64_t token)
 {
     uint8_t bytes[SLICE_MSG_MAX];
     size_t len = slice_msg_encode(msg, bytes);
+    rd_kafka_headers_t *headers = headers_new(traceparent);
     rd_kafka_vu_t parts[] = {
         {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = topic},
         {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = partition},
         {.vtype = RD_KAFKA_VTYPE_MSGFLAGS, .u.i = RD_KAFKA_MSG_F_COPY},
         {.vtype = RD_KAFKA_VTYPE_VALUE, .u.mem = {.ptr = bytes, .size = len}},
         {.vtype = RD_KAFKA_VTYPE_OPAQUE, .u.ptr = (void *)(uintptr_t)token},
-        {.vtype = RD_KAFKA_VTYPE_HEADER,
-         .u.header = {.name = "traceparent", .val = traceparent, .size = -1}},
+        {.vtype = RD_KAFKA_VTYPE_HEADERS, .u.headers = headers},
     };
+    rd_kafka_error_t *error = rd_kafka_produceva(h->rk, parts, COUNT_OF(parts));
 
-    return rd_kafka_produceva(h->rk, parts, COUNT_OF(parts) - (traceparent == NULL ? 1 : 0));
+    if (error != NULL) {
+        rd_kafka_headers_destroy(headers);
+    }
+    return error;
 }
 
 int broker_producer_send(struct broker_producer *p, const char *topic, int32_t partition,

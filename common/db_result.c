@@ -235,72 +235,84 @@ static int array_next(struct array *a, const uint8_t **ret_p, size_t *ret_len, s
     return 0;
 }
 
-typedef void (*element_fn)(void *out, const uint8_t *p);
+/* A kind of element of fixed length: `wire` bytes each become `size` bytes. */
+struct element {
+    Oid array_type;
+    const char *asked;
+    size_t wire, size;
+    void (*read)(void *out, const uint8_t *p);
+};
 
-static void element_uuid(void *out, const uint8_t *p)
+static void read_uuid(void *out, const uint8_t *p)
 {
     memcpy(out, p, sizeof(struct uuid));
 }
 
-static void element_bool(void *out, const uint8_t *p)
+static void read_bool(void *out, const uint8_t *p)
 {
     *(bool *)out = *p != 0;
 }
 
-static void element_int(void *out, const uint8_t *p)
+static void read_int(void *out, const uint8_t *p)
 {
     *(int32_t *)out = (int32_t)read_u32(p);
 }
 
-/* Elements of `wire` bytes each become elements of `size` bytes, zeroes where they are null. */
-static int fixed_array(const struct db_result *r, int row, int col, size_t wire, size_t size,
-                       element_fn fn, void **ret_v, size_t *ret_n, struct err *err)
-{
-    struct array a;
+static const struct element uuid_element = {OID_UUID_ARRAY, "uuid[]", sizeof(struct uuid),
+                                            sizeof(struct uuid), read_uuid};
+static const struct element bool_element = {OID_BOOL_ARRAY, "bool[]", 1, sizeof(bool), read_bool};
+static const struct element int_element = {OID_INT4_ARRAY, "int[]", 4, sizeof(int32_t), read_int};
 
-    if (array_begin(r, row, col, &a, err)) {
-        return -1;
-    }
-    char *v = a.n > 0 ? calloc(a.n, size) : NULL;
-    if (v == NULL && a.n > 0) {
-        return err_set(err, ERR_SYSTEM, NULL, "no memory for an array of %zu", a.n);
-    }
-    for (size_t i = 0; i < a.n; i++) {
+/* All elements of an array, zeroes where they are null; -1: *v holds some of them. */
+static int read_elements(struct array *a, const struct element *e, char *v, struct err *err)
+{
+    for (size_t i = 0; i < a->n; i++) {
         const uint8_t *p;
         size_t len;
-        if (array_next(&a, &p, &len, err)) {
-            free(v);
+        if (array_next(a, &p, &len, err)) {
             return -1;
         }
-        if (p != NULL && len != wire) {
-            free(v);
+        if (p != NULL && len != e->wire) {
             return array_broken(err);
         }
         if (p != NULL) {
-            fn(v + i * size, p);
+            e->read(v + i * e->size, p);
         }
+    }
+    return 0;
+}
+
+/* Returns owned: the array, NULL when it is empty; -1 as db_uuid_array. */
+static int fixed_array(const struct db_result *r, int row, int col, const struct element *e,
+                       void **ret_v, size_t *ret_n, struct err *err)
+{
+    struct array a;
+
+    check_place(r, row, col, e->asked);
+    if (PQftype(r->pg, col) != e->array_type) {
+        wrong_column(r->pg, row, col, e->asked);
+    }
+    if (array_begin(r, row, col, &a, err)) {
+        return -1;
+    }
+    char *v = a.n > 0 ? calloc(a.n, e->size) : NULL;
+    if (v == NULL && a.n > 0) {
+        return err_set(err, ERR_SYSTEM, NULL, "no memory for an array of %zu", a.n);
+    }
+    if (read_elements(&a, e, v, err)) {
+        free(v);
+        return -1;
     }
     *ret_v = v;
     *ret_n = a.n;
     return 0;
 }
 
-static void check_array(const struct db_result *r, int row, int col, Oid type, const char *asked)
-{
-    check_place(r, row, col, asked);
-    if (PQftype(r->pg, col) != type) {
-        wrong_column(r->pg, row, col, asked);
-    }
-}
-
 int db_uuid_array(const struct db_result *r, int row, int col, struct uuid **ret_v, size_t *ret_n,
                   struct err *err)
 {
     void *v;
-
-    check_array(r, row, col, OID_UUID_ARRAY, "uuid[]");
-    if (fixed_array(r, row, col, sizeof(struct uuid), sizeof(struct uuid), element_uuid, &v, ret_n,
-                    err)) {
+    if (fixed_array(r, row, col, &uuid_element, &v, ret_n, err)) {
         return -1;
     }
     *ret_v = v;
@@ -311,9 +323,7 @@ int db_bool_array(const struct db_result *r, int row, int col, bool **ret_v, siz
                   struct err *err)
 {
     void *v;
-
-    check_array(r, row, col, OID_BOOL_ARRAY, "bool[]");
-    if (fixed_array(r, row, col, 1, sizeof(bool), element_bool, &v, ret_n, err)) {
+    if (fixed_array(r, row, col, &bool_element, &v, ret_n, err)) {
         return -1;
     }
     *ret_v = v;
@@ -324,9 +334,7 @@ int db_int_array(const struct db_result *r, int row, int col, int32_t **ret_v, s
                  struct err *err)
 {
     void *v;
-
-    check_array(r, row, col, OID_INT4_ARRAY, "int[]");
-    if (fixed_array(r, row, col, 4, sizeof(int32_t), element_int, &v, ret_n, err)) {
+    if (fixed_array(r, row, col, &int_element, &v, ret_n, err)) {
         return -1;
     }
     *ret_v = v;

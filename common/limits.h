@@ -23,9 +23,12 @@
 #define TOPICS_PATIENCE_MS 2000     /* a broker silent so long is said to be waited for */
 
 /* ---- leases and clocks ------------------------------------------------------------------- */
-#define LEASE_MS 15000      /* the producer's lease on a run; database clock */
-#define LEASE_RENEW_MS 5000 /* a third of it: two renewals may fail */
-#define PROGRESS_MIN_MS 25  /* how often a run's progress is read, at most */
+#define LEASE_MS 15000          /* the producer's lease on a run; database clock */
+#define LEASE_RENEW_MS 5000     /* a third of it: two renewals may fail */
+#define ASK_AGAIN_MS 200        /* a question whose answer was lost is asked again */
+#define PLAN_AGAIN_MAX_MS 10000 /* ... for a page after twice as long each time, up to this */
+#define OPEN_AGAIN_MS 1000      /* after an open that failed */
+#define PROGRESS_MIN_MS 25      /* how often a run's progress is read, at most */
 #define PROGRESS_MAX_MS 1000
 #define RECONCILE_MS 1000            /* tick of the reconciler */
 #define OVERDUE_RUNS_MS 5000         /* how often runs past their deadline are looked for */
@@ -39,12 +42,12 @@
 #define LIMIT_PARTITIONS 256      /* partitions a worker can hold */
 #define LIMIT_CLAIMED_AHEAD 2     /* claimed slices an engine whose calls have not all begun */
 #define CLAIM_RENEW_MS 2000       /* five renewals within the stale time */
-#define CLAIM_STALE_MS 10000      /* the session timeout in force; tests pass 6 s */
-#define LIMIT_ATTEMPTS 5          /* incarnations that may fail on a slice before it is poison */
-#define ALONE_FROM_ATTEMPT 3      /* from here on a slice is worked alone, to find the poison */
-#define REVOKE_GRACE_MS 1000      /* slices with calls under way may end before a partition goes */
-#define SETTLE_TRIES 5            /* deadlock, serialization, lock wait */
-#define COMMIT_OFFSETS_MS 500     /* asynchronous commits of stored offsets */
+#define CLAIM_STALE_MS BROKER_SESSION_MS /* who is no member any more holds no claim */
+#define LIMIT_ATTEMPTS 5      /* incarnations that may fail on a slice before it is poison */
+#define ALONE_FROM_ATTEMPT 3  /* from here on a slice is worked alone, to find the poison */
+#define REVOKE_GRACE_MS 1000  /* slices with calls under way may end before a partition goes */
+#define SETTLE_TRIES 5        /* deadlock, serialization, lock wait */
+#define COMMIT_OFFSETS_MS 500 /* asynchronous commits of stored offsets */
 
 /* ---- the engine -------------------------------------------------------------------------- */
 #define ENGINE_TRIES 3 /* first call and two retries of one subject */
@@ -97,7 +100,7 @@
 #define BROKER_RECENT_CODES 8    /* errors remembered, so that each is passed on only ... */
 #define BROKER_AGAIN_MS 1000     /* ... so often: librdkafka repeats itself */
 #define BROKER_CLOSE_MS 10000    /* a consumer that does not close is left behind */
-#define BROKER_SESSION_MS 10000
+#define BROKER_SESSION_MS 10000  /* default of session.timeout.ms; tests set 6 s */
 #define DEAD_LETTERS_PENDING 256 /* dead letters waiting to be written; beyond: only counted */
 
 /* ---- HTTP in ----------------------------------------------------------------------------- */
@@ -127,11 +130,11 @@
 #define METRICS_SERIES_MAX 64      /* of a metric: labels are our own words */
 #define METRICS_TEXT_MAX (1024 * 1024) /* bytes of a scrape: ours are under 200 kB */
 #define ERR_TEXT_MAX 256
-#define DRAIN_MS 20000      /* default of DRAIN_TIMEOUT_MS */
-#define DRAIN_POLL_MS 20    /* are the last HTTP answers out? */
-#define LEAVE_SLACK_MS 2000 /* after drain and close, before a worker goes anyway */
-#define SECRET_MAX 4096     /* bytes of a secret's file */
-#define SECRET_HEX 64       /* hex digits of the scheduler's and the operator's secret */
+#define DRAIN_MS 20000       /* default of DRAIN_TIMEOUT_MS */
+#define DRAIN_POLL_MS 20     /* are the last HTTP answers out? */
+#define WORKER_LEAVE_MS 4000 /* of it, at most a quarter: a worker gives back, commits, leaves */
+#define SECRET_MAX 4096      /* bytes of a secret's file */
+#define SECRET_HEX 64        /* hex digits of the scheduler's and the operator's secret */
 
 /* ---- the operator's command ------------------------------------------------------------ */
 #define ARGS_WORDS_MAX 32           /* words that are no options */

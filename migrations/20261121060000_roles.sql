@@ -11,8 +11,8 @@
 --   reveille_invoker    what pg_cron's command runs as; nobody logs in as it
 --   cron_runner         owns the rows of cron.job
 
--- The grant to the migrating role comes before the settings: from version 16 on, a creator may alter
--- a role, but is not a member of it until it says so.
+-- The grant to the migrating role comes before the settings: from version 16 on, a creator may
+-- alter a role, but is not a member of it until it says so.
 do $$
 declare
     made record;

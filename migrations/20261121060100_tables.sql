@@ -152,8 +152,8 @@ create index if not exists trigger_request_pending on reveille.trigger_request(j
     where state = 'pending';
 create index if not exists trigger_request_run on reveille.trigger_request(run_id);
 
--- Up to page_size subjects of a run. This row is the only lock between settling and closing: it goes
--- once from pending to done or unreached. Totals are sums over these rows.
+-- Up to page_size subjects of a run. This row is the only lock between settling and closing: it
+-- goes once from pending to done or unreached. Totals are sums over these rows.
 create table if not exists reveille.slice(
     run_id           uuid not null references reveille.run on delete cascade,
     slice_no         int not null,

@@ -98,9 +98,9 @@ begin
     return v_run;
 end $$;
 
--- One run to work on, or no row. First a run whose lease ended (takeover, with a higher fence), else
--- the newest waiting request of a job that has no active run. p_page_size: subjects a slice where
--- the job's row names none. The lease runs from now; who does not renew it loses the run.
+-- One run to work on, or no row. First a run whose lease ended (takeover, with a higher fence),
+-- else the newest waiting request of a job that has no active run. p_page_size: subjects a slice
+-- where the job's row names none. The lease runs from now; who does not renew it loses the run.
 -- planned: null while planning. Two producers never open the same job: its row is locked, and those
 -- who find it locked go on to the next.
 create or replace function reveille.open_run(
@@ -208,9 +208,9 @@ returns text language sql stable as $$
              else format('%s($1, $4 * $5, $6)', p_job.source::regproc) end)
 $$;
 
--- Writes up to p_pages pages in one transaction; a page is a slice. Only for who holds the lease and
--- knows the cursor. The run's row lock serialises planners, cancel and close; no worker takes it.
--- outcome: planned · last (nothing is left: the run is running, and run.planned is set) · stale
+-- Writes up to p_pages pages in one transaction; a page is a slice. Only for who holds the lease
+-- and knows the cursor. The run's row lock serialises planners, cancel and close; no worker takes
+-- it. outcome: planned · last (nothing is left: the run is running, and run.planned is set) · stale
 -- (somebody else plans, or planning is over; nothing was written: look again). state, cursor: the
 -- run's after the call. first_slice, partitions, planned: what this call has added.
 create or replace function reveille.plan_page(

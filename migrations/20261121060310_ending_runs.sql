@@ -12,8 +12,8 @@ $$;
 
 -- ---- what an operator sets ------------------------------------------------------------------
 
--- Pauses a job everywhere: cron, watchdog, HTTP, LISTEN. A null reason resumes it, and takes a copied
--- database for its own. What runs already goes on. False: no such job.
+-- Pauses a job everywhere: cron, watchdog, HTTP, LISTEN. A null reason resumes it, and takes a
+-- copied database for its own. What runs already goes on. False: no such job.
 create or replace function reveille.pause_job(
     p_job text, p_reason text, p_by text default null)
 returns boolean language plpgsql security definer
@@ -39,8 +39,8 @@ begin
     return true;
 end $$;
 
--- An engine's calls at a time for the whole fleet, and its topic's partitions; null leaves one as it
--- is. In force within a second: the workers ask so often. False: no such engine.
+-- An engine's calls at a time for the whole fleet, and its topic's partitions; null leaves one as
+-- it is. In force within a second: the workers ask so often. False: no such engine.
 create or replace function reveille.set_engine(
     p_engine text, p_concurrency int, p_partitions int default null, p_by text default null)
 returns boolean language plpgsql security definer
@@ -61,7 +61,8 @@ begin
     return true;
 end $$;
 
--- Notes that a secret was used, now; p_slot names which one (current, next, operator), never itself.
+-- Notes that a secret was used, now; p_slot names which one (current, next, operator), never
+-- itself.
 create or replace function reveille.note_secret_use(p_slot text)
 returns void language sql security definer
 set search_path = pg_catalog, pg_temp set row_security = off
@@ -113,9 +114,9 @@ end $$;
 
 -- Ends an open run now: pending slices become unreached, what is dispatched stays. p_state:
 -- cancelled, or partial (the deadline), which is failed for a run not planned to its end: what was
--- never planned is counted nowhere, so the slot must stay free. Returns the summary; null: not open.
--- The run's row first (else a page could still add slices), then the slices in slice order: waits
--- for a settle under way, and a later settle finds nothing pending.
+-- never planned is counted nowhere, so the slot must stay free. Returns the summary; null: not
+-- open. The run's row first (else a page could still add slices), then the slices in slice order:
+-- waits for a settle under way, and a later settle finds nothing pending.
 create or replace function reveille.cancel_run(
     p_run uuid, p_state text default 'cancelled', p_by text default null)
 returns jsonb language plpgsql security definer
@@ -135,6 +136,10 @@ begin
     end if;
     perform from reveille.slice where run_id = p_run and state = 'pending'
       order by slice_no for no key update;
+    if p_state = 'partial' and was = 'running' and not exists (
+            select from reveille.slice where run_id = p_run and state = 'pending') then
+        return reveille.finish_run(p_run, 'completed');     -- all done, only nobody closed it in time
+    end if;
     update reveille.slice
        set state = 'unreached', evaluated = 0, skipped = 0, skipped_ids = '{}', errors = 0,
            unreached = cardinality(subject_ids), dispatched = 0, suppressed = 0,
@@ -148,7 +153,8 @@ begin
         case when p_state = 'partial' then 'deadline' end);
 end $$;
 
--- Ends every run past its deadline; how many there were. Any producer may call it: no lease is asked.
+-- Ends every run past its deadline; how many there were. Any producer may call it: no lease is
+-- asked.
 create or replace function reveille.end_overdue_runs() returns int
 language sql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$

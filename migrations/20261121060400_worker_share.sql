@@ -1,13 +1,13 @@
--- An engine's limit, lent to the workers, and its health, which moves the limit. There are never more
--- calls in flight than engine.concurrency over the whole fleet, also after a kill or a freeze, with
--- no assumption about partitions or the number of workers.
+-- An engine's limit, lent to the workers, and its health, which moves the limit. There are never
+-- more calls in flight than engine.concurrency over the whole fleet, also after a kill or a freeze,
+-- with no assumption about partitions or the number of workers.
 
 set role reveille_owner;
 
--- What a report says about an engine's health, at time t; returns the engine's row as it is from now
--- on, and writes nothing. Up by one a second while all is well (an eighth above 16), by the seconds
--- that have passed, so that a night heals it. Half on 429/503, at most once a second. 16 failures
--- among the fleet's last 20 first tries close it; one success opens it again at one call.
+-- What a report says about an engine's health, at time t; returns the engine's row as it is from
+-- now on, and writes nothing. Up by one a second while all is well (an eighth above 16), by the
+-- seconds that have passed, so that a night heals it. Half on 429/503, at most once a second. 16
+-- failures among the fleet's last 20 first tries close it; one success opens it again at one call.
 create or replace function reveille.moved_by_report(
     e reveille.engine, p_report jsonb, t timestamptz)
 returns reveille.engine language plpgsql as $$
@@ -53,9 +53,9 @@ begin
     return e;
 end $$;
 
--- The part of an engine's current limit that is fair to one worker: the small wishes first, what they
--- leave goes to the others; with too few calls for all, those who have starved longest. A wish counts
--- only while it was heard of in the last 2 s (8 s of its lease are left).
+-- The part of an engine's current limit that is fair to one worker: the small wishes first, what
+-- they leave goes to the others; with too few calls for all, those who have starved longest. A wish
+-- counts only while it was heard of in the last 2 s (8 s of its lease are left).
 create or replace function reveille.fair_part(
     e reveille.engine, p_worker text, p_want int, p_starved_since timestamptz, t timestamptz)
 returns int language plpgsql as $$
@@ -88,10 +88,10 @@ begin
 end $$;
 
 -- Asks for calls of an engine; any worker. p_want: how many it could use now (0: it is idle, and is
--- only seen). p_report: {"seq", "busy", "tries", "ok", "retry_after_ms"?, …}: seq grows with each ask
--- of a worker. busy: its calls in flight; until the answer is here it never has more than that, so
--- that the limit can be lowered at once. tries: first tries ended since the last report, in order:
--- '.' answered, 'x' network, timeout or 5xx, 's' 429 or 503. ok: calls that succeeded.
+-- only seen). p_report: {"seq", "busy", "tries", "ok", "retry_after_ms"?, …}: seq grows with each
+-- ask of a worker. busy: its calls in flight; until the answer is here it never has more than that,
+-- so that the limit can be lowered at once. tries: first tries ended since the last report, in
+-- order: '.' answered, 'x' network, timeout or 5xx, 's' 429 or 503. ok: calls that succeeded.
 --
 -- granted: calls at a time until lease_ms after the ask was *sent* (0: start none). probe: exactly
 -- one call, then report. retry_ms: ask again after so long at the latest. outage_ms: the engine is
@@ -165,7 +165,9 @@ begin
         then least(greatest(extract(epoch from e.paused_until - t) * 1000, 20), 1000)::int
         else 100 end;
     if e.closed_since is not null then
-        outage_ms := extract(epoch from t - coalesce(e.last_success_at, e.closed_since)) * 1000;
+        -- after an idle night the last success tells nothing: what closed it failed just before
+        outage_ms := extract(epoch from t - greatest(e.last_success_at,
+                                                     e.closed_since - interval '5 min')) * 1000;
     end if;
 
     if me.worker is null then

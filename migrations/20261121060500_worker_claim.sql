@@ -1,15 +1,15 @@
--- A worker's hold on slices: claim, renew, give back. The claim only saves work; what decides is the
--- slice's state, which settle locks (the file after the next).
+-- A worker's hold on slices: claim, renew, give back. The claim only saves work; what decides is
+-- the slice's state, which settle locks (the file after the next).
 
 set role reveille_owner;
 
 -- Claims a slice for a worker; commit before anything is judged. A claim that was not renewed for
--- p_stale (the session time-out in force) is taken over. attempt counts only when the claim passes to
--- another worker; the one after p_attempts settles the slice's subjects as errors, worker_lost.
--- outcome: claimed · busy (somebody lives on it; claim once more in stale_ms) · done (or its run has
--- ended: store the offset, go on) · unknown (dead letter). Only a claimed one has the other columns:
--- subject_ids, and for each of them user_ids and eligible (null and false: not found any more).
--- Leans on the slice's key; the job's lookup reads the host's tables.
+-- p_stale (the session time-out in force) is taken over. attempt counts only when the claim passes
+-- to another worker; the one after p_attempts settles the slice's subjects as errors, worker_lost.
+-- outcome: claimed · busy (somebody lives on it; claim once more in stale_ms) · done (or its run
+-- has ended: store the offset, go on) · unknown (dead letter). Only a claimed one has the other
+-- columns: subject_ids, and for each of them user_ids and eligible (null and false: not found any
+-- more). Leans on the slice's key; the job's lookup reads the host's tables.
 create or replace function reveille.claim_slice(
     p_run uuid, p_slice int, p_worker text, p_stale interval default '10 s',
     p_attempts int default 5)

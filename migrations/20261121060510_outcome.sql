@@ -148,7 +148,8 @@ begin
         select distinct x.pos
           from unnest(p_pos, p_user, p_scen, p_act, p_about, p_payload) x(pos, u, sc, act, ab, pl)
           left join unnest(ks, kp) k(sc, per) on k.sc = x.sc
-         where (x.u is not null and x.act in ('dispatch', 'dispatched', 'suppress')
+         where (nullif(x.u, '00000000-0000-0000-0000-000000000000') is not null  -- nobody to tell
+                and x.act in ('dispatch', 'dispatched', 'suppress')
                 and k.sc is not null and (not k.per or x.ab is not null)
                 and coalesce(octet_length(x.pl), 0) <= 16384) is not true);
     messages := array_fill('unusable decision'::text, array[cardinality(bad)]);
@@ -185,8 +186,9 @@ begin
                                      else '00000000-0000-0000-0000-000000000000' end));
 end $$;
 
--- Puts the numbers on the slices and makes them done. by_scenario has every scenario of the run, also
--- with zeros: {type: {evaluated, dispatched, suppressed: {duplicate, cooldown, engine, shadow}}}.
+-- Puts the numbers on the slices and makes them done. by_scenario has every scenario of the run,
+-- also with zeros: {type: {evaluated, dispatched, suppressed: {duplicate, cooldown, engine,
+-- shadow}}}.
 create or replace function reveille.write_numbers(
     p_run uuid, p_worker text, p_shadow boolean, ks text[], p_slices int[], p_ids uuid[],
     p_nos int[], p_skipped int[], p_bad int[], p_won int[], p_dup int[], p_pos int[],

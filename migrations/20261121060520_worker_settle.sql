@@ -89,8 +89,8 @@ begin
         e_msg => array_fill('no worker finished it'::text, array[n]));
 end $$;
 
--- Settles one slice; any worker. Positions of subjects: p_skipped, p_pos (one a decision), e_pos (one
--- an error); a position in none of them was evaluated and is due nothing. p_act: dispatch,
+-- Settles one slice; any worker. Positions of subjects: p_skipped, p_pos (one a decision), e_pos
+-- (one an error); a position in none of them was evaluated and is due nothing. p_act: dispatch,
 -- dispatched, suppress. p_payload: JSON text. Returns the slice's numbers. No row: it was not
 -- pending (somebody settled it, or its run was ended): roll back, store the offset.
 create or replace function reveille.settle_slice(
@@ -117,8 +117,8 @@ begin
                p_act, p_about, p_payload, e_pos, e_class, e_msg, p_each, p_careful) w;
 end $$;
 
--- Asks a judge (the sql engine's function) about the subjects at p_ok among p_ids. With p_each one by
--- one, each under a savepoint: bad are the positions that it could not judge, with the SQLSTATE.
+-- Asks a judge (the sql engine's function) about the subjects at p_ok among p_ids. With p_each one
+-- by one, each under a savepoint: bad are the positions that it could not judge, with the SQLSTATE.
 create or replace function reveille.ask_judge(
     p_judge text, p_ids uuid[], p_ok int[], p_on date, p_params jsonb, p_each boolean,
     out pos int[], out users uuid[], out scen text[], out about uuid[], out payload text[],
@@ -163,10 +163,10 @@ begin
     end loop;
 end $$;
 
--- The sql engine: claim, judge and settle of one or several slices of one run, in one statement; any
--- worker. Returns a row for each slice that it settled: not those that are settled already, or that
--- somebody else lives on. After a lost connection call claim_slice first, so that the attempt is
--- counted: a backend that dies in here takes its count with it.
+-- The sql engine: claim, judge and settle of one or several slices of one run, in one statement;
+-- any worker. Returns a row for each slice that it settled: not those that are settled already, or
+-- that somebody else lives on. After a lost connection call claim_slice first, so that the attempt
+-- is counted: a backend that dies in here takes its count with it.
 create or replace function reveille.judge_slices(
     p_run uuid, p_slices int[], p_worker text, p_each boolean default false,
     p_stale interval default '10 s', p_careful boolean default false)

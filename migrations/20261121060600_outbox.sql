@@ -28,8 +28,8 @@ as $$
      order by 1
 $$;
 
--- Reports notifications as sent: they leave the outbox. Returns how many were there and claimed, so a
--- second report counts nothing. In order of id: two calls may name the same rows.
+-- Reports notifications as sent: they leave the outbox. Returns how many were there and claimed, so
+-- a second report counts nothing. In order of id: two calls may name the same rows.
 create or replace function reveille.mark_sent(p_ids bigint[])
 returns int language sql security definer
 set search_path = pg_catalog, pg_temp set row_security = off

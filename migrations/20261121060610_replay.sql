@@ -1,18 +1,19 @@
--- A replay is a run: its own slices, lease, totals and proof, over the subjects of a closed run (its
--- parent) whose last outcome is error or unreached.
+-- A replay is a run: its own slices, lease, totals and proof, over the subjects of a closed run
+-- (its parent) whose last outcome is error or unreached.
 
 set role reveille_owner;
 
 -- Whether a selection chooses anything at all: a replay of everything must be meant.
-create or replace function reveille.selects(p_sel jsonb) returns boolean language sql immutable as $$
+create or replace function reveille.selects(p_sel jsonb) returns boolean
+language sql immutable as $$
     select p_sel ?| '{partitions,slices,error_classes,since,until}'
         or p_sel @> '{"errors": true}' or p_sel @> '{"unreached": true}'
 $$;
 
--- The subjects that a selection means: of the parent's slices that it names ("partitions", "slices",
--- "since", "until": when the slice was done), those that ended as an error of the kind it names
--- ("errors", "error_classes") or unreached ("unreached"; with none of the three: every kind), and
--- that no replay of the parent has judged since.
+-- The subjects that a selection means: of the parent's slices that it names ("partitions",
+-- "slices", "since", "until": when the slice was done), those that ended as an error of the kind it
+-- names ("errors", "error_classes") or unreached ("unreached"; with none of the three: every kind),
+-- and that no replay of the parent has judged since.
 create or replace function reveille.replay_subjects(p_parent uuid, p_sel jsonb)
 returns setof uuid language sql stable as $$
     with pick as (

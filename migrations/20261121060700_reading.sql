@@ -77,8 +77,8 @@ as $$
      where r.run_id = p_run
 $$;
 
--- Summaries, the newest run first: of one job (null: of all), up to p_limit, started before p_before
--- (null: whenever). Leans on run_started.
+-- Summaries, the newest run first: of one job (null: of all), up to p_limit, started before
+-- p_before (null: whenever). Leans on run_started.
 create or replace function reveille.summaries(
     p_job text, p_limit int, p_before timestamptz)
 returns setof jsonb language sql stable security definer
@@ -107,8 +107,9 @@ as $$
       limit 2)
 $$;
 
--- How far a run is, cheaply: a few times a second. Pending slices are counted through slice_pending.
--- last_moved: when one of them was last published or moved, or the run was planned or ended.
+-- How far a run is, cheaply: a few times a second. Pending slices are counted through
+-- slice_pending. last_moved: when one of them was last published or moved, or the run was planned
+-- or ended.
 create or replace function reveille.progress_of(p_run uuid)
 returns table(state text, slices int, planned int, pending int, done int, last_moved timestamptz)
 language sql stable security definer

@@ -3,8 +3,8 @@
 set role reveille_owner;
 
 -- A run's subjects with their outcomes, counted one by one: from the arrays of its slices, from
--- skipped_ids, from subject_error, and from slices that were not reached. evaluated: in a done slice,
--- and neither skipped nor an error.
+-- skipped_ids, from subject_error, and from slices that were not reached. evaluated: in a done
+-- slice, and neither skipped nor an error.
 create or replace function reveille.recount_subjects(
     p_run uuid, out listed bigint, out different bigint, out evaluated bigint, out skipped bigint,
     out errors bigint, out unreached bigint, out pending bigint)
@@ -25,8 +25,8 @@ language sql stable as $$
       left join failed f on f.subject_id = s.id
 $$;
 
--- Notifications closer to an earlier one of their key than that one's cooldown, among the keys that a
--- run has notified: whatever run, replay or hand wrote them. Looks as far back as the longest
+-- Notifications closer to an earlier one of their key than that one's cooldown, among the keys that
+-- a run has notified: whatever run, replay or hand wrote them. Looks as far back as the longest
 -- cooldown of any run reaches, along the date-first keys.
 create or replace function reveille.too_close(p_run uuid) returns bigint
 language sql stable as $$

@@ -89,17 +89,11 @@ static int64_t number(const json_t *summary, const char *name)
     return json_integer_value(json_object_get(summary, name)); /* 0 for what is null */
 }
 
-static void count_subjects(struct producer_notes *n, const char *job, const json_t *summary)
+/* The other outcomes are counted by the workers that settle them; these no worker has seen. */
+static void count_unreached(struct producer_notes *n, const char *job, const json_t *summary)
 {
-    static const struct {
-        const char *outcome, *member;
-    } outcomes[] = {{"evaluated", "total_evaluated"},
-                    {"skipped", "total_skipped"},
-                    {"error", "total_errors"},
-                    {"unreached", "remaining_unprocessed_count"}};
-    for (size_t i = 0; i < COUNT_OF(outcomes); i++)
-        metrics_add(n->metrics, METRIC_SUBJECTS, job, outcomes[i].outcome,
-                    (double)number(summary, outcomes[i].member));
+    metrics_add(n->metrics, METRIC_SUBJECTS, job, "unreached",
+                (double)number(summary, "remaining_unprocessed_count"));
 }
 
 static void log_completed(struct producer_notes *n, const struct opened_run *run,
@@ -152,7 +146,7 @@ static void run_ended(struct producer_notes *n, const struct opened_run *run, co
     if (strcmp(status, run_state_name(RUN_COMPLETED)) == 0)
         metrics_set(n->metrics, METRIC_LAST_COMPLETED, run->job_name, NULL,
                     (double)clock_wall_us() / 1e6);
-    count_subjects(n, run->job_name, summary);
+    count_unreached(n, run->job_name, summary);
     log_ended(n, run, status, summary);
     json_decref(summary);
 }

@@ -4,9 +4,6 @@
 
 #include <stdlib.h>
 
-#define ASK_AGAIN_MS 200   /* after an answer that was lost */
-#define OPEN_AGAIN_MS 1000 /* after an open that failed */
-
 struct run_core *run_core_new(const struct run_ops *ops, struct err *err)
 {
     struct run_core *c = calloc(1, sizeof(*c));
@@ -172,8 +169,13 @@ void run_core_planned(struct run_core *c, struct lead_ref ref, const struct plan
     if (l == NULL)
         return;
     l->plan_asked = false;
+    if (!pages->failed)
+        l->plan_wait = 0;
     if (pages->failed) {
-        l->plan_at = c->now + ASK_AGAIN_MS; /* it may have been done: then the next one is stale */
+        /* it may have been done: then the next one is stale */
+        l->plan_wait = l->plan_wait == 0 ? ASK_AGAIN_MS : l->plan_wait * 2;
+        l->plan_wait = l->plan_wait < PLAN_AGAIN_MAX_MS ? l->plan_wait : PLAN_AGAIN_MAX_MS;
+        l->plan_at = c->now + l->plan_wait;
     } else if (pages->outcome == PLAN_STALE) {
         l->stale = true;
         l->moved = *pages;
@@ -315,8 +317,8 @@ void run_core_closed(struct run_core *c, struct lead_ref ref, bool failed, const
 
 static void hand_on(struct run_core *c, struct lead *l)
 {
-    if (l->give_up_asked || l->plan_asked || l->close_asked)
-        return;
+    if (l->give_up_asked || l->plan_asked || l->close_asked || l->renew_asked)
+        return; /* a renewal that came after it would take the lease back */
     l->give_up_asked = true;
     c->ops.give_up(c->ops.world, lead_ref(c, l), &l->run);
 }

@@ -29,6 +29,7 @@ struct lead {
     bool plan_asked, draw_asked, progress_asked, overdue_asked, renew_asked, close_asked,
         note_asked;
     bool give_up_asked;
+    int64_t plan_wait; /* the last back-off after a plan that got no answer */
     int64_t plan_at, draw_at, progress_at, overdue_at, renew_at;
     int draw_limit, draw_known; /* of the draw under way: limit, and slices planned then */
     bool stale;                 /* the plan moved without us: adopt it if the lease is still ours */

@@ -116,6 +116,8 @@ bool publish_one(struct run_core *c, struct lead *l, int32_t slice_no, int32_t p
 {
     if (l->sent_count == SENT_MAX)
         return false;
+    /* The plan may know of more partitions than the topic had when it was made sure of. */
+    partition %= c->topic[l->topic].partitions;
     if (!c->ops.publish(c->ops.world, lead_ref(c, l), &l->run, slice_no, partition))
         return false;
     l->sent[l->sent_count++] =

@@ -64,18 +64,20 @@ static int next_retry(struct slice_in_hand *s, int64_t now)
     return first <= now ? found : -1;
 }
 
-/* A slice that has failed twice already is worked alone, so that what kills workers is found. */
+/* A slice that has failed twice already is worked alone, so that what kills workers is found. Alone
+ * among its engine's: a sick engine must not stand in the way of the others'. */
 static bool may_begin(struct pool *p, struct slice_in_hand *s)
 {
+    struct engine_desk *desk = &p->desk[s->engine];
     if (s->state != S_JUDGING || (p->leaving != STAYING && !s->begun))
         return false;
-    if (p->alone != NO_SLOT)
-        return p->alone == s->slot;
+    if (desk->alone != NO_SLOT)
+        return desk->alone == s->slot;
     if (!s->alone)
         return true;
-    if (p->in_flight > s->in_flight)
+    if (desk->share.in_flight > s->in_flight)
         return false;
-    p->alone = s->slot;
+    desk->alone = s->slot;
     return true;
 }
 
@@ -87,7 +89,6 @@ static void start(struct pool *p, struct slice_in_hand *s, int i)
         untried_moves(p, s, -1);
     s->begun = true;
     s->in_flight++;
-    p->in_flight++;
     share_call_started(&p->desk[s->engine].share);
     struct engine_call call = {.ref = {s->slot, s->generation, i},
                                .claim = s->claim,
@@ -106,7 +107,7 @@ void calls_start(struct pool *p, int engine)
             i = next_untried(s);
             if (i < 0)
                 i = next_retry(s, p->now);
-        } else if (s->state == S_JUDGING && s->alone && p->alone == NO_SLOT) {
+        } else if (s->state == S_JUDGING && s->alone && p->desk[engine].alone == NO_SLOT) {
             return; /* it waits for the others to end: nobody younger starts before it */
         }
         if (i < 0) {
@@ -124,8 +125,7 @@ void calls_abort(struct pool *p, struct slice_in_hand *s)
         return;
     struct pool_ref ref = {s->slot, s->generation};
     p->ops.abort_calls(p->ops.world, s->engine, ref);
-    share_calls_aborted(&p->desk[s->engine].share, s->in_flight);
-    p->in_flight -= s->in_flight;
+    share_calls_aborted(&p->desk[s->engine].share, p->now, s->in_flight);
     s->in_flight = 0;
     for (int i = 0; i < s->claim->n; i++) {
         struct subject *u = &s->subjects[i];
@@ -189,7 +189,6 @@ void pool_answered(struct pool *p, struct call_ref ref, struct answer *answer)
     struct subject *u = &s->subjects[ref.subject];
     u->in_flight = false;
     s->in_flight--;
-    p->in_flight--;
     share_call_ended(&p->desk[s->engine].share, p->now, answer, u->tries == 0);
     answer_free(u->answer);
     u->answer = answer;

@@ -15,14 +15,13 @@ struct pool *pool_new(const struct pool_config *cfg, const struct pool_ops *ops,
     }
     p->ops = *ops;
     p->now = ops->now_ms(ops->world);
-    p->alone = NO_SLOT;
     p->touch_at = INT64_MAX;
     rng_seed(&p->rng, cfg->seed);
     p->engine_count = cfg->engine_count;
     for (int e = 0; e < cfg->engine_count; e++) {
         struct engine_desk *desk = &p->desk[e];
         desk->cfg = cfg->engines[e];
-        desk->oldest = desk->newest = NO_SLOT;
+        desk->oldest = desk->newest = desk->alone = NO_SLOT;
         share_init(&desk->share, desk->cfg.timeout_ms, p->now);
     }
     for (uint32_t i = POOL_SLOTS; i > 0; i--)
@@ -90,9 +89,13 @@ static void touch_claims(struct pool *p)
     int32_t slices[POOL_SLOTS], calls[POOL_SLOTS];
     const char *classes[POOL_SLOTS];
     int n = 0;
+    bool held = false;
     for (int e = 0; e < p->engine_count; e++)
         for (struct slice_in_hand *s = slice_oldest(p, e); s != NULL; s = slice_next(p, s)) {
-            if (!slice_holds_claim(s))
+            held = held || slice_holds_claim(s);
+            /* settle holds the lock of its slice's row: a renewal would wait behind it, and
+             * whoever would take the slice over has to, too */
+            if (!slice_holds_claim(s) || s->state == S_SETTLING)
                 continue;
             p->touched[n] = (struct pool_ref){s->slot, s->generation};
             runs[n] = s->run;
@@ -101,7 +104,7 @@ static void touch_claims(struct pool *p)
             classes[n] = s->last_class;
             n++;
         }
-    p->touch_at = n > 0 ? p->now + CLAIM_RENEW_MS : INT64_MAX;
+    p->touch_at = held ? p->now + CLAIM_RENEW_MS : INT64_MAX;
     if (n == 0)
         return;
     p->touching = true;

@@ -78,6 +78,7 @@ struct engine_desk {
     int waiting;             /* slices in S_WAITING or S_CLAIMING */
     int claimed;             /* slices in S_JUDGING with subjects never called */
     int open;                /* subjects without a verdict in S_JUDGING, those in flight included */
+    uint32_t alone;          /* the slice that this engine's calls are for alone now, or NO_SLOT */
     bool closed;             /* as of the last answer, for the note */
 };
 
@@ -94,9 +95,7 @@ struct pool {
     int free_count;
     struct window part[LIMIT_PARTITIONS];
     int part_count;
-    bool look;      /* a partition may have something to take */
-    uint32_t alone; /* the slice that is worked alone now, or NO_SLOT */
-    int in_flight;  /* calls, of all engines */
+    bool look; /* a partition may have something to take */
 
     int64_t touch_at; /* next renewal of claims */
     bool touching;

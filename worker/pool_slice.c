@@ -120,8 +120,8 @@ static void slice_free(struct pool *p, struct slice_in_hand *s)
     else
         desk->newest = s->older;
     forget_judgement(s);
-    if (p->alone == s->slot)
-        p->alone = NO_SLOT;
+    if (desk->alone == s->slot)
+        desk->alone = NO_SLOT;
     s->used = false;
     p->free_slots[p->free_count++] = s->slot;
 }
@@ -147,8 +147,8 @@ void slice_enter(struct pool *p, struct slice_in_hand *s, enum slice_state to)
     count_state(p, s, -1);
     s->state = to;
     count_state(p, s, +1);
-    if (to != S_JUDGING && p->alone == s->slot)
-        p->alone = NO_SLOT;
+    if (to != S_JUDGING && p->desk[s->engine].alone == s->slot)
+        p->desk[s->engine].alone = NO_SLOT;
 }
 
 bool slice_holds_claim(const struct slice_in_hand *s)
@@ -389,6 +389,9 @@ void pool_settled(struct pool *p, struct pool_ref ref, const struct settle_answe
         break;
     case SETTLE_DUPLICATE:
         if (s->careful) {
+            /* refused again and again: a notification without its cooldown row (somebody deleted
+             * it); subject by subject it becomes that subject's error */
+            s->each = s->settle_tries + 1 >= SETTLE_TRIES;
             settle_again(p, s, a, false);
         } else {
             s->careful = true;

@@ -84,9 +84,11 @@ void share_call_ended(struct share *s, int64_t now, const struct answer *a, bool
         s->ask_at = now; /* what the probe found is what everybody waits for */
 }
 
-void share_calls_aborted(struct share *s, int n)
+void share_calls_aborted(struct share *s, int64_t now, int n)
 {
     s->in_flight -= n;
+    for (int i = 0; i < n; i++)
+        keep_place(s, now); /* the engine may still be at work on it */
 }
 
 void share_set_want(struct share *s, int64_t now, int want)

@@ -43,7 +43,8 @@ int share_room(struct share *s, int64_t now);
 void share_call_started(struct share *s);
 /* first: it was the subject's first try (only those count for the engine's health). */
 void share_call_ended(struct share *s, int64_t now, const struct answer *a, bool first);
-void share_calls_aborted(struct share *s, int n);
+/* n calls were given up unanswered; their places are kept for a while, too. */
+void share_calls_aborted(struct share *s, int64_t now, int n);
 
 /* What the pool could use now: calls in flight, and subjects that wait for one. */
 void share_set_want(struct share *s, int64_t now, int want);

@@ -165,7 +165,9 @@ static void drain(void *arg, const char *signal_name)
     w->draining = true;
     log_event(w->log, EV_PROCESS_DRAINING, log_name("signal", signal_name),
               log_int("timeout_ms", drain_ms));
-    pool_drain(w->pool, drain_ms);
+    /* the rest is for leaving the group, and for librdkafka to end */
+    int64_t leave_ms = drain_ms / 4 < WORKER_LEAVE_MS ? drain_ms / 4 : WORKER_LEAVE_MS;
+    pool_drain(w->pool, drain_ms - leave_ms);
     worker_rearm(w);
 }
 
@@ -214,7 +216,7 @@ static int make_process(struct worker *w, struct err *err)
     struct process_config cfg = {
         .loop = w->loop,
         .log = w->log,
-        .give_up_ms = config_int(w->cfg, CFG_DRAIN_TIMEOUT_MS) + BROKER_CLOSE_MS + LEAVE_SLACK_MS,
+        .give_up_ms = config_int(w->cfg, CFG_DRAIN_TIMEOUT_MS),
         .drain = drain,
         .hurry = hurry,
         .reload = reload,

@@ -98,6 +98,19 @@ int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE]
     return code;
 }
 
+int link_find(struct cli *cli, const char *what, const char *sql, const char *name)
+{
+    int code = CLI_YES;
+    const char *params[] = {name};
+    PGresult *found = link_query(cli, sql, 1, params, &code);
+    if (found != NULL && PQntuples(found) == 0) {
+        say("there is no %s %s", what, name);
+        code = CLI_NONE;
+    }
+    PQclear(found);
+    return code;
+}
+
 int link_show(struct cli *cli, const char *sql, int n, const char *const *params, const char *none)
 {
     int code = CLI_YES;

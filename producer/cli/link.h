@@ -18,6 +18,10 @@ PGresult *link_query(struct cli *cli, const char *sql, int n, const char *const 
  * id, else said on stderr: CLI_NONE, CLI_USAGE (ambiguous), or what link_query says. */
 int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE]);
 
+/* CLI_YES if `sql`, whose one parameter is `name`, has a row; else said on stderr: CLI_NONE, there
+ * is no such `what`, or what link_query says. */
+int link_find(struct cli *cli, const char *what, const char *sql, const char *name);
+
 /* The rows of `sql` as a table for people, or with --json as an array of objects. `none` is said on
  * stderr when there are none (NULL: nothing is said). */
 int link_show(struct cli *cli, const char *sql, int n, const char *const *params, const char *none);

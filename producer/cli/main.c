@@ -4,6 +4,7 @@
 #include "link.h"
 #include "print.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@ static const struct option_spec run_options[] = {
     {"scenario", "TYPE", true, "only this scenario; may be repeated"},
     {"subject", "ID", true, "only this mentor, if eligible; may be repeated"},
     {"shadow", NULL, false, "judge and count, dispatch nothing"},
-    {"wait", "[SECONDS]", false, "follow the run until it has ended, or for so long"},
+    {"wait", "[=SECONDS]", false, "follow the run until it has ended, or for so long"},
     {NULL, NULL, false, NULL},
 };
 static const struct option_spec runs_options[] = {
@@ -48,8 +49,8 @@ static const struct verb verbs[] = {
      no_options, 0, 1, verb_verify},
     {"why-open", "[RUN]", "the slices that keep a run open", "reveille why-open", no_options, 0, 1,
      verb_why_open},
-    {"workers", "", "who lives, and what each holds", "reveille workers --json", no_options, 0, 0,
-     verb_workers},
+    {"workers", "", "who lives, and what each held when it last said so (up to 5 s ago)",
+     "reveille workers --json", no_options, 0, 0, verb_workers},
     {"cancel", "RUN", "end a run: pending slices become unreached", "reveille cancel latest",
      no_options, 1, 1, verb_cancel},
     {"engines", "[list [ENGINE] | set ENGINE KEY=VALUE…]",
@@ -67,8 +68,7 @@ static void help_all(void)
     puts("\nRUN is a run's id, a unique prefix of one (4 digits or more), latest, or latest:JOB.\n"
          "`reveille help VERB` says more.\n\n"
          "Exit codes: 0 yes, or done · 1 the answer is no · 2 wrong usage or configuration ·\n"
-         "3 no such thing · 4 database out of reach · 5 still running when --wait ended.\n\n"
-         "Environment:");
+         "3 no such thing · 4 database out of reach · 5 still running when --wait ended.\n");
     config_help(FOR_CLI, stdout);
 }
 
@@ -86,7 +86,9 @@ static void help_options(const struct option_spec *options)
 
 static void help_verb(const struct verb *verb)
 {
-    printf("usage: reveille %s %s\n\n%s.\n\n", verb->name, verb->synopsis, verb->summary);
+    printf("usage: reveille %s%s%s [OPTION]…\n\n%c%s.\n\n", verb->name,
+           verb->synopsis[0] != '\0' ? " " : "", verb->synopsis, toupper(verb->summary[0]),
+           verb->summary + 1);
     help_options(verb->options);
     help_options(common_options);
     printf("\nexample: %s\n", verb->example);
@@ -105,7 +107,7 @@ static int run_verb(const struct verb *verb, const struct args *args)
     struct err err = ERR_INIT;
     struct cli cli = {.json = args_has(args, "json")};
     if (args->words < verb->words_min || args->words > verb->words_max) {
-        say("usage: reveille %s %s", verb->name, verb->synopsis);
+        say("usage: reveille %s %s; see: reveille help %s", verb->name, verb->synopsis, verb->name);
         return CLI_USAGE;
     }
     cli.config = config_new(FOR_CLI, (const char *const *)environ, &err);

@@ -58,12 +58,21 @@ static bool is_number(const PGresult *rows, int col)
     return type == 20 || type == 21 || type == 23 || type == 700 || type == 701 || type == 1700;
 }
 
+/* A cell as people read it: PostgreSQL's t and f are yes and no. */
+static const char *cell(const PGresult *rows, int row, int col)
+{
+    const char *text = PQgetvalue(rows, row, col);
+    if (PQftype(rows, col) != 16 || text[0] == '\0')
+        return text;
+    return text[0] == 't' ? "yes" : "no";
+}
+
 static int width_of(const PGresult *rows, int col)
 {
     int width = (int)strlen(PQfname(rows, col));
     for (int r = 0; r < PQntuples(rows); r++)
-        if (PQgetlength(rows, r, col) > width)
-            width = PQgetlength(rows, r, col);
+        if ((int)strlen(cell(rows, r, col)) > width)
+            width = (int)strlen(cell(rows, r, col));
     return width < WIDTH_MAX ? width : WIDTH_MAX;
 }
 
@@ -83,7 +92,7 @@ void print_table(const PGresult *rows)
     int cols = PQnfields(rows);
     for (int r = -1; r < PQntuples(rows); r++)
         for (int c = 0; c < cols; c++)
-            print_cell(r < 0 ? PQfname(rows, c) : PQgetvalue(rows, r, c), width_of(rows, c),
+            print_cell(r < 0 ? PQfname(rows, c) : cell(rows, r, c), width_of(rows, c),
                        is_number(rows, c), c == cols - 1);
 }
 

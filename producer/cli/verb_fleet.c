@@ -79,5 +79,9 @@ int verb_engines(struct cli *cli, const struct args *args)
         return CLI_USAGE;
     }
     const char *params[] = {args->words > 1 ? args->word[1] : NULL};
-    return link_show(cli, list_sql, 1, params, "there is no such engine");
+    int code = CLI_YES;
+    if (params[0] != NULL)
+        code =
+            link_find(cli, "engine", "select 1 from reveille.engine where engine = $1", params[0]);
+    return code == CLI_YES ? link_show(cli, list_sql, 1, params, NULL) : code;
 }

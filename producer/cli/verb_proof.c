@@ -18,6 +18,7 @@ static bool all_hold(const PGresult *checks)
 static void print_checks(const PGresult *checks, const char *run_id, bool holds)
 {
     char expected[PRINT_SIZE], actual[PRINT_SIZE];
+    printf("%-66s %14s %14s\n", "", "expected", "actual");
     for (int r = 0; r < PQntuples(checks); r++) {
         bool good = PQgetvalue(checks, r, 3)[0] == 't';
         print_verdict(good, good ? "ok      " : "NOT OK  ");

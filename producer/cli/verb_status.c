@@ -22,6 +22,10 @@ int verb_runs(struct cli *cli, const struct args *args)
     snprintf(limit, sizeof(limit), "%d", last);
     const char *params[] = {args->words > 0 ? args->word[0] : NULL, limit};
     int code = CLI_YES;
+    if (params[0] != NULL)
+        code = link_find(cli, "job", "select 1 from reveille.job where job_name = $1", params[0]);
+    if (code != CLI_YES)
+        return code;
     if (cli->json) {
         PGresult *rows = link_query(cli,
                                     "select coalesce(jsonb_agg(s), '[]')::text from "

@@ -44,8 +44,8 @@ static void cuts_at_a_character(void **state)
         assert_int_equal(strlen(err.text), whole);
         assert_memory_equal(err.text, text, whole);
     }
-    err_set(&err, ERR_LOGIC, "a code of more than sixteen bytes", "x");
-    assert_string_equal(err.code, "a code of more ");
+    err_set(&err, ERR_LOGIC, "a code of more bytes than fit", "x");
+    assert_string_equal(err.code, "a code of more byte");
 }
 
 static void is_one_line(void **state)
