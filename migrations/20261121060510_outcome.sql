@@ -68,6 +68,10 @@ begin
                 select from reveille.notification n
                  where n.evaluation_date = ev and n.user_id = d.u
                    and n.scenario_type = d.sc and n.about_id = d.ab))
+           and (not p_careful or not exists (   -- told today already, its cooldown row deleted
+                select from reveille.notification n
+                 where n.cooldown_window_start = di and n.user_id = d.u
+                   and n.scenario_type = d.sc and n.about_id = d.ab))
          order by d.u, d.sc, d.ab
         on conflict (user_id, scenario_type, about_id) do update
             set until = excluded.until where c.until <= di

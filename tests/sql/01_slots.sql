@@ -25,7 +25,8 @@ select is(pg_temp.slot(s, at), expected, format('R-T13: %s at %s was due at %s',
     ('0 0 1 JAN *', '2026-11-21 00:00Z', '2026-01-01 00:00'))
     as x(s, at, expected);
 
-select is(reveille.slot_of('0 0 30 2 *', now()), null, 'R-T13: a schedule that never fires has no slot');
+select is(reveille.slot_of('0 0 30 2 *', now()), null,
+    'R-T13: a schedule that never fires has no slot');
 
 select throws_matching(format('select reveille.slot_of(%L, now())', s), '.', 'R-T3: refused: ' || s)
   from unnest(array['@daily', '0 6 * *', '0 6 * * * *', '*x * * * *', '1#2 * * * *', '60 * * * *',

@@ -64,7 +64,8 @@ select is(
   from reveille.job where job_name = 'yearly';
 
 -- ---- idempotency
-create temp table keyed as select * from reveille.request('yearly', 'manual', '{"shadow": true}', 'k1');
+create temp table keyed as select * from reveille.request('yearly', 'manual', '{"shadow": true}',
+    'k1');
 select is((select id from reveille.request('yearly', 'manual', '{}', 'k1')), (select id from keyed),
           'R-T12: the same key is the same request');
 

@@ -3,14 +3,16 @@ begin;
 select no_plan();
 select test.job('a_job'), test.job('b_job');
 select test.mentors(1, 3);
-select is_empty($$ select * from reveille.open_run('p') $$, 'nobody asked: there is nothing to open');
+select is_empty($$ select * from reveille.open_run('p') $$,
+    'nobody asked: there is nothing to open');
 
 -- ---- an open
 select reveille.request('a_job', 'pg_cron');
 select * from reveille.open_run('p', 50) \gset
 select is(format('%s %s %s %s %s %s %s %s', :'job_name', :'state', :'fence', :'takeover', :'engine',
                  :topic_partitions, :page_size, :slices),
-          'a_job planning 1 f noop 12 50 0', 'R-P3: a run is opened in planning, with the page size asked for');
+          'a_job planning 1 f noop 12 50 0',
+          'R-P3: a run is opened in planning, with the page size asked for');
 select results_eq(
     $$ select triggered_by, slot, evaluation_date, dispatch_date, shadow, selection, planned,
               scenarios, deadline_at - started_at between '11:59:59' and '12:00:01'
@@ -22,7 +24,8 @@ select results_eq(
                                      "cooldown_days": 30}}', true $$,
     'R-D3: a run freezes its scenarios, its slot''s local date, and the day of planning');
 select is(state, 'opened', 'R-T4: the request is opened') from reveille.trigger_request;
-select is_empty($$ select * from reveille.open_run('q') $$, 'R-T13: a run that is led is nobody else''s');
+select is_empty($$ select * from reveille.open_run('q') $$,
+    'R-T13: a run that is led is nobody else''s');
 
 -- ---- T13: no overlap, only the newest of several waiting
 select test.age_slots('a_job');
@@ -98,7 +101,8 @@ update reveille.scenario_config set enabled = true;
 -- ---- paused, a copy
 select reveille.request('a_job', 'manual');
 select reveille.pause_job('a_job', 'x');
-select is_empty($$ select * from reveille.open_run('p') $$, 'R-T8: a pause holds for what waits, too');
+select is_empty($$ select * from reveille.open_run('p') $$,
+    'R-T8: a pause holds for what waits, too');
 update reveille.job set paused_at = null, enabled_on = 'x' where job_name = 'a_job';
 select is_empty($$ select * from reveille.open_run('p') $$, 'R-T13: on a copy nothing is opened');
 select reveille.pause_job('a_job', null);
@@ -117,7 +121,8 @@ select results_eq($$ select run_id, fence, takeover, state from reveille.open_ru
 select ok(not reveille.renew_lease(:'run_id', 'p', 1), 'R-P4: the old leader is fenced off');
 update reveille.run_lease set lease_until = clock_timestamp() - interval '1 ms';
 update reveille.job set enabled_on = 'x' where job_name = 'a_job';
-select is_empty($$ select * from reveille.open_run('q') $$, 'R-T13: on a copy no run is taken over');
+select is_empty($$ select * from reveille.open_run('q') $$,
+    'R-T13: on a copy no run is taken over');
 
 select * from finish();
 rollback;

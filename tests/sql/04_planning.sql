@@ -2,7 +2,8 @@
 begin;
 select no_plan();
 select test.job('plan');
-select test.mentors(1, 250), test.mentors(301, 310, 'paused'), test.mentors(311, 320, 'deactivated'),
+select test.mentors(1, 250), test.mentors(301, 310, 'paused'), test.mentors(311, 320,
+    'deactivated'),
        test.mentors(321, 330, 'active', null), test.mentors(331, 340, 'active', 'paused');
 insert into assignments(peer_mentor_id, status) select test.mentor(i), 'active'
   from generate_series(1, 9) i;      -- a second assignment is no second subject
@@ -48,7 +49,8 @@ select results_eq(
     format('select unnest(subject_ids) from reveille.slice where run_id = %L order by 1', :'run'),
     'select test.mentor(i) from generate_series(1, 250) i',
     'R-P1: planned are the active mentors with an active assignment, each once');
-select is(planned, 250, 'R-P3: the run knows how many it has') from reveille.run where run_id = :'run';
+select is(planned, 250, 'R-P3: the run knows how many it has') from reveille.run
+    where run_id = :'run';
 select is(count(*), 0::bigint, 'R-P5: each slice''s partition is its number plus the run''s offset')
   from reveille.slice
  where run_id = :'run'
@@ -91,7 +93,8 @@ select pg_temp.opened(jsonb_build_object('subjects', jsonb_build_array(test.ment
     test.mentor(249), test.mentor(7), test.mentor(305), test.mentor(9999)))) as run \gset
 select is((select planned from reveille.plan_page(:'run', 'p', 1, null)), 2,
           'a run of chosen subjects plans those of them that are eligible');
-select results_eq(format('select unnest(subject_ids) from reveille.slice where run_id = %L', :'run'),
+select results_eq(format('select unnest(subject_ids) from reveille.slice where run_id = %L',
+    :'run'),
                   'select test.mentor(i) from (values (7), (249)) x(i)', 'each of them once');
 select is(state, 'running', 'and is planned') from reveille.run where run_id = :'run';
 select reveille.cancel_run(:'run');
@@ -100,7 +103,8 @@ select reveille.cancel_run(:'run');
 update reveille.job set page_size = 30 where job_name = 'plan';
 select reveille.set_engine('noop', null, 3);
 select pg_temp.opened() as run \gset
-select is((select cardinality(partitions) from reveille.plan_page(:'run', 'p', 1, null, 2, 'x.y')), 2,
+select is((select cardinality(partitions) from reveille.plan_page(:'run', 'p', 1, null, 2, 'x.y')),
+    2,
           'the job''s page size goes before the producer''s');
 select results_eq(format('select distinct topic, partition between 0 and 2 from reveille.slice
                            where run_id = %L', :'run'),

@@ -8,7 +8,8 @@ select test.run('pub', 1) as run \gset
 create function pg_temp.overdue(p_run uuid) returns int[] language sql as $$
     select array_agg(slice_no) from reveille.overdue_slices(p_run)
 $$;
-create function pg_temp.unpublished(p_run uuid, p_after int, p_limit int) returns int[] language sql as $$
+create function pg_temp.unpublished(p_run uuid, p_after int,
+    p_limit int) returns int[] language sql as $$
     select array_agg(slice_no) from reveille.unpublished_slices(p_run, p_after, p_limit)
 $$;
 select is(pg_temp.unpublished(:'run', -1, 4), '{0,1,2,3}', 'R-P5: slices are drawn in order');
@@ -16,7 +17,8 @@ select is(pg_temp.unpublished(:'run', 3, 100), '{4,5,6,7,8,9}', 'R-P5: and on fr
 select is(pg_temp.overdue(:'run'), '{0,1,2,3,4,5,6,7,8,9}', 'never published is overdue, too');
 
 select reveille.note_published(:'run', '{0,1,2}', '{100,101,102}');
-select is(pg_temp.unpublished(:'run', -1, 100), '{3,4,5,6,7,8,9}', 'what is published is drawn no more');
+select is(pg_temp.unpublished(:'run', -1, 100), '{3,4,5,6,7,8,9}',
+    'what is published is drawn no more');
 select results_eq(format('select published_offset, rings, published_at is not null from reveille.slice
                            where run_id = %L and slice_no < 4 order by slice_no', :'run'),
     $$ values (100::bigint, 1, true), (101, 1, true), (102, 1, true), (null, 0, false) $$,
@@ -24,7 +26,8 @@ select results_eq(format('select published_offset, rings, published_at is not nu
 select is(pg_temp.overdue(:'run'), '{3,4,5,6,7,8,9}', 'what was just published is not overdue');
 
 -- ---- the back-off: stale (10 s) and 1 s; then 5 s, doubling to 10 min
-create function pg_temp.rung(p_run uuid, p_rings int, p_ago interval) returns boolean language plpgsql as $$
+create function pg_temp.rung(p_run uuid, p_rings int,
+    p_ago interval) returns boolean language plpgsql as $$
 begin
     update reveille.slice set rings = p_rings, published_at = clock_timestamp() - p_ago
      where run_id = p_run and slice_no = 0;
@@ -44,7 +47,8 @@ update reveille.slice set moved_at = clock_timestamp() - interval '10.5 s' where
 select is(pg_temp.rung(:'run', 1, '1 h'), false, 'nor what went stale less than a second ago');
 update reveille.slice set moved_at = clock_timestamp() - interval '11.1 s' where slice_no = 0;
 select is(pg_temp.rung(:'run', 1, '1 h'), true, 'but what has been stale for a second');
-select is(attempt, 1, 'the attempts are told') from reveille.overdue_slices(:'run') where slice_no = 0;
+select is(attempt, 1, 'the attempts are told') from reveille.overdue_slices(:'run')
+    where slice_no = 0;
 select test.settle(:'run', 1);
 select ok(1 <> all(pg_temp.overdue(:'run')), 'what is done is not rung for');
 select reveille.note_published(:'run', '{1}', '{777}');

@@ -19,7 +19,8 @@ select is(:'summary'::jsonb - 'run_id' - 'evaluation_date' - 'duration_ms',
             "by_scenario": {"inactivity": {"evaluated": 5, "dispatched": 5, "suppressed": {}}},
             "completed": true, "partial": false}', 'R-S1: closing answers with the summary');
 select is(reveille.close_run(:'run', 'p', 1), null, 'a run is closed once');
-select is(reveille.summary(:'run'), :'summary'::jsonb, 'R-S2: the summary can be read again, unchanged');
+select is(reveille.summary(:'run'), :'summary'::jsonb,
+    'R-S2: the summary can be read again, unchanged');
 select results_eq(
     format('select l.job_name, l.status, l.started_at = r.started_at, l.finished_at = r.finished_at
               from reveille.scheduler_execution_log l join reveille.run r using (run_id)'),
@@ -55,15 +56,23 @@ select test.run('e', 2) as run \gset
 select is(reveille.end_overdue_runs(), 0, 'a run before its deadline goes on');
 update reveille.run set deadline_at = clock_timestamp() where run_id = :'run';
 select is(reveille.end_overdue_runs(), 1, 'a run past its deadline is ended');
-select results_eq(format('select state, error_message, planned from reveille.run where run_id = %L', :'run'),
+select results_eq(format('select state, error_message, planned from reveille.run where run_id = %L',
+    :'run'),
                   $$ values ('partial', 'deadline', 5) $$, 'planned to its end, it is partial');
 select is(test.differs(:'run'), '', 'the partial run holds');
+select test.run('e', 2) as run \gset
+select test.settle(:'run', slice_no) from reveille.slice where run_id = :'run' order by 1;
+update reveille.run set deadline_at = clock_timestamp() where run_id = :'run';
+select reveille.end_overdue_runs();
+select is((select state from reveille.run where run_id = :'run'), 'completed',
+          'a run whose slices are all done is completed, also past its deadline');
 select reveille.request('e', 'manual');
 select run_id as run from reveille.open_run('p', 2) \gset
 select reveille.plan_page(:'run', 'p', 1, null);
 update reveille.run set deadline_at = clock_timestamp() where run_id = :'run';
 select reveille.end_overdue_runs();
-select results_eq(format('select state, planned, slices from reveille.run where run_id = %L', :'run'),
+select results_eq(format('select state, planned, slices from reveille.run where run_id = %L',
+    :'run'),
                   $$ values ('failed', 2, 1) $$,
                   'R-T13: in planning it is failed, so that the slot stays free');
 select is(reveille.summary(:'run') -> 'completed', 'false', 'a failed run is not completed');
@@ -87,7 +96,8 @@ select ok(not reveille.set_engine('nobody', 3), 'an unknown engine is not set');
 select ok(reveille.set_engine('http', 4, null, 'anna'), 'R-E1: the limit is set while running');
 select results_eq($$ select concurrency, current, topic_partitions from reveille.engine
                       where engine = 'http' $$, $$ values (4, 4, 12) $$, 'R-E1: and holds at once');
-select throws_ok($$ select reveille.set_engine('http', 0) $$, '23514', null, 'R-E1: zero is no limit');
+select throws_ok($$ select reveille.set_engine('http', 0) $$, '23514', null,
+    'R-E1: zero is no limit');
 select results_eq($$ select actor, action, object from reveille.audit order by id $$,
     $$ values ('anna', 'cancel', (select run_id::text from reveille.run where state = 'cancelled')),
               ('anna', 'pause', 'e'), ('anna', 'resume', 'e'), ('anna', 'set_engine', 'http') $$,

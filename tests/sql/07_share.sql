@@ -40,11 +40,13 @@ select throws_ok($$ select * from reveille.ask_share('nobody', 'a', 1) $$, 'RV40
                  'an unknown engine is an error');
 select results_eq($$ select lease_ms, probe, retry_ms, outage_ms
                        from reveille.ask_share('http', 'd', 3, '{"seq": 1}') $$,
-                  $$ values (10000, false, 100, null::bigint) $$, 'who is short asks again in 100 ms');
+                  $$ values (10000, false, 100, null::bigint) $$,
+                  'who is short asks again in 100 ms');
 
 -- ---- a worker that is silent
 select pg_temp.pass(10.1);
-select is(pg_temp.ask('b', 100), 10, 'R-E1: the share of a dead worker is free when its lease ends');
+select is(pg_temp.ask('b', 100), 10,
+    'R-E1: the share of a dead worker is free when its lease ends');
 
 -- ---- lowering while calls are in flight
 select reveille.set_engine('http', 3);
@@ -70,7 +72,8 @@ select is(current, 7, 'it climbs by one a second while all is well')
   from reveille.engine where engine = 'http';
 select pg_temp.pass(3600);
 select pg_temp.ask('a', 100, '{"tries": "..", "ok": 2}');
-select is(current, 10, 'up to what is allowed, and no further') from reveille.engine where engine = 'http';
+select is(current, 10, 'up to what is allowed, and no further') from reveille.engine
+    where engine = 'http';
 select pg_temp.ask('a', 100, '{"retry_after_ms": 2000}');
 select is(pg_temp.ask('a', 100), 0, 'Retry-After pauses the engine');
 update reveille.engine set paused_until = null;
@@ -89,7 +92,8 @@ select is(pg_temp.ask('a', 10), 0, 'closed: no call at first');
 select pg_temp.pass(11);
 select results_eq($$ select granted, probe, outage_ms > 10000
                        from reveille.ask_share('http', 'a', 10, '{"seq": 100000}') $$,
-                  $$ values (1, true, true) $$, 'then one call, for the whole fleet, and since when it is down');
+                  $$ values (1, true, true) $$,
+                  'then one call, for the whole fleet, and since when it is down');
 select is((select granted from reveille.ask_share('http', 'b', 10, '{"seq": 100000}')), 0,
           'for one worker');
 select results_eq($$ select probes, paused_until - clock_timestamp() between '1 s' and '2 s'
@@ -101,7 +105,8 @@ select is((select granted from reveille.ask_share('http', 'b', 10, '{"seq": 1000
 select reveille.ask_share('http', 'a', 10, '{"seq": 100001, "tries": ".", "ok": 1}');
 select results_eq($$ select closed_since, current, recent, probes from reveille.engine
                       where engine = 'http' $$,
-                  $$ values (null::timestamptz, 1, '', 1) $$, 'one success opens it again, at one call');
+                  $$ values (null::timestamptz, 1, '', 1) $$,
+                  'one success opens it again, at one call');
 
 -- ---- a crash of the server empties the unlogged table
 update reveille.engine set current = 10 where engine = 'http';

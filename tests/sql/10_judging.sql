@@ -26,7 +26,8 @@ select is_empty(format($$ select * from reveille.judge_slices(%L, '{4}', 'w') $$
                 'R-D4: and those that somebody lives on');
 update reveille.slice set moved_at = clock_timestamp() - interval '11 s' where slice_no = 4;
 select results_eq(format($$ select * from reveille.judge_slices(%L, '{4}', 'w') $$, :'run'),
-                  $$ values (4, 4, 1, 0, 4, 0) $$, 'R-P1: a stale one is taken over, who is paused skipped');
+                  $$ values (4, 4, 1, 0, 4, 0) $$,
+                  'R-P1: a stale one is taken over, who is paused skipped');
 select is(attempt, 2, 'that is another attempt') from reveille.slice where slice_no = 4;
 select reveille.close_run(:'run', 'p', 1);
 select is(test.differs(:'run'), '', 'the run holds');
@@ -42,13 +43,16 @@ $$;
 update reveille.job set judge = 'public.failing_judge' where job_name = 'j';
 delete from reveille.notification; delete from reveille.cooldown;
 select test.run('j', 5) as run \gset
-select throws_ok(format($$ select * from reveille.judge_slices(%L, '{0}', 'w') $$, :'run'), '22012', null,
+select throws_ok(format($$ select * from reveille.judge_slices(%L, '{0}', 'w') $$, :'run'), '22012',
+    null,
                  'a judge''s data error fails the call');
 select results_eq(format($$ select * from reveille.judge_slices(%L, '{0}', 'w', true) $$, :'run'),
-                  $$ values (0, 4, 0, 1, 4, 0) $$, 'R-E2: asked one by one, only that subject is an error');
+                  $$ values (0, 4, 0, 1, 4, 0) $$,
+                  'R-E2: asked one by one, only that subject is an error');
 select results_eq(format('select subject_id, error_class, error_message from reveille.subject_error
                            where run_id = %L', :'run'),
-                  $$ values (test.mentor(3), 'database_error', '22012') $$, 'R-E2: of the database');
+                  $$ values (test.mentor(3), 'database_error', '22012') $$,
+                  'R-E2: of the database');
 select reveille.judge_slices(:'run', '{1,2,3,4}', 'w');
 select reveille.close_run(:'run', 'p', 1);
 select is(test.differs(:'run'), '', 'the run holds');

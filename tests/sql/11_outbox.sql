@@ -8,7 +8,8 @@ set local role reveille_app;
 
 select results_eq($$ select user_id, scenario_type collate "default", evaluation_date
                        from reveille.claim_notifications(2) $$,
-                  $$ select test.person(i), 'inactivity', current_date from (values (1), (2)) x(i) $$,
+                  $$ select test.person(i), 'inactivity', current_date from (values (1),
+                  (2)) x(i) $$,
                   'notifications are taken in order, with what the application needs');
 create temp table taken as select id from reveille.claim_notifications(10);
 select is(count(*), 3::bigint, 'what one took no other gets') from taken;

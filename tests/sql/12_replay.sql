@@ -14,7 +14,8 @@ create function pg_temp.chosen(p_parent uuid, p_sel jsonb) returns text language
       from reveille.replay_subjects(p_parent, p_sel) x
 $$;
 select test.run('r', 3) as parent \gset
-select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p') $$, :'parent'), 'RV409',
+select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p') $$, :'parent'),
+    'RV409',
                  null, 'R-X1: an open parent is refused');
 select pg_temp.fail(:'parent', 0, 'network_error'), pg_temp.fail(:'parent', 1, 'timeout_error'),
        pg_temp.fail(:'parent', 2, 'network_error');
@@ -35,14 +36,18 @@ select is(pg_temp.chosen(:'parent', s), expected, format('R-X1: %s selects %s', 
     as x(s, expected);
 select is(pg_temp.chosen(:'parent', jsonb_build_object('partitions', jsonb_build_array(:p0))), '2',
           'R-X1: a partition selects its slices');
-select throws_ok(format($$ select reveille.open_replay(%L, %L, 'p') $$, :'parent', s), '22023', null,
+select throws_ok(format($$ select reveille.open_replay(%L, %L, 'p') $$, :'parent', s), '22023',
+    null,
                  'R-X1: no selection is refused: ' || s)
   from unnest(array['{}', '{"reason": "x"}', '{"errors": false}', '[]']) s;
-select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p', 0) $$, :'parent'),
+select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p', 0) $$,
+    :'parent'),
                  '22023', null, 'R-X1: a slice of nobody is refused');
-select throws_ok($$ select reveille.open_replay(gen_random_uuid(), '{"errors": true}', 'p') $$, 'RV404',
+select throws_ok($$ select reveille.open_replay(gen_random_uuid(), '{"errors": true}', 'p') $$,
+    'RV404',
                  null, 'R-X1: an unknown run is refused');
-select results_eq(format($$ select * from reveille.open_replay(%L, '{"errors": true}', 'p', null, true) $$,
+select results_eq(format($$ select * from reveille.open_replay(%L, '{"errors": true}', 'p', null,
+    true) $$,
                          :'parent'), $$ values (null::uuid, null::bigint, 3) $$,
                   'R-X1: a dry run tells how many');
 
@@ -52,11 +57,14 @@ select run_id as replay, fence, subjects
 select is(:subjects, 3, 'R-X1: three subjects are replayed');
 select results_eq(format('select state, triggered_by, replay_of, planned, slices, page_size, slot
                             from reveille.run where run_id = %L', :'replay'),
-                  format($$ select 'running', 'replay', %L::uuid, 3, 3, 1, null::timestamptz $$, :'parent'),
+                  format($$ select 'running', 'replay', %L::uuid, 3, 3, 1, null::timestamptz $$,
+                  :'parent'),
                   'R-X1: a replay is a run of its own, planned at once, in slices of the size asked for');
 select results_eq($$ select actor, action, object from reveille.audit where action = 'replay' $$,
-                  format($$ select 'anna', 'replay', %L $$, :'parent'), 'R-X1: and is in the audit');
-select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p') $$, :'parent'), 'RV409',
+                  format($$ select 'anna', 'replay', %L $$, :'parent'),
+                  'R-X1: and is in the audit');
+select throws_ok(format($$ select reveille.open_replay(%L, '{"errors": true}', 'p') $$, :'parent'),
+    'RV409',
                  null, 'R-X1: a second replay of a run waits for the first');
 select reveille.request('r', 'http');
 select isnt_empty($$ select * from reveille.open_run('p') where job_name = 'r' $$,
@@ -71,10 +79,12 @@ select is(test.differs(:'parent'), '', 'R-X1: the parent''s is as it was');
 -- ---- the second: what was judged since is not judged again
 select is(pg_temp.chosen(:'parent', '{"errors": true}'), '5',
           'R-X1: only those whose last outcome is an error are left');
-select is((select subjects from reveille.open_replay(:'replay', '{"errors": true, "unreached": true}', 'p')),
+select is((select subjects from reveille.open_replay(:'replay',
+    '{"errors": true, "unreached": true}', 'p')),
           4, 'R-X1: a replay of a replay is one of its parent');
 select test.finish(run_id) from reveille.run where replay_of = :'parent' and state = 'running';
-select is(pg_temp.chosen(:'parent', '{"errors": true, "unreached": true}'), '', 'R-X1: until nothing is left');
+select is(pg_temp.chosen(:'parent', '{"errors": true, "unreached": true}'), '',
+    'R-X1: until nothing is left');
 
 select * from finish();
 rollback;

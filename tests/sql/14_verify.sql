@@ -10,13 +10,17 @@ select is(test.differs(:'run'), 'the run is closed, slices without an outcome,'
     ' subjects planned = evaluated + skipped + errors + unreached, totals that differ from the rows',
     'an open run does not hold');
 select test.settle(:'run', 0, '{1,2}');
-select reveille.settle_slice(:'run', 1, 'w', '{4}', '{1}', array[test.person(5)], '{inactivity}', '{dispatch}',
-                             array[null]::uuid[], array[null]::text[], '{2}', '{network_error}', '{x}');
+select reveille.settle_slice(:'run', 1, 'w', '{4}', '{1}', array[test.person(5)], '{inactivity}',
+    '{dispatch}',
+                             array[null]::uuid[], array[null]::text[], '{2}', '{network_error}',
+                             '{x}');
 select reveille.cancel_run(:'run');
 select is(test.differs(:'run'), '', 'R-D4: a run with every kind of outcome holds');
 select is((select count(*) from reveille.verify_run(:'run')), 16::bigint, 'by sixteen checks');
-select is_empty('select * from reveille.verify_run(gen_random_uuid())', 'an unknown run has no proof');
-select is(max(length(name)) <= 62, true, 'names fit the operator''s screen') from reveille.verify_run(:'run');
+select is_empty('select * from reveille.verify_run(gen_random_uuid())',
+    'an unknown run has no proof');
+select is(max(length(name)) <= 62, true, 'names fit the operator''s screen')
+    from reveille.verify_run(:'run');
 
 -- Breaks something, and says which checks notice; then it is as before.
 create function pg_temp.notices(p_run uuid, p_break text) returns text language plpgsql as $$
@@ -37,18 +41,25 @@ select is(pg_temp.notices(:'run', break), expected, 'R-D4: noticed: ' || title)
         and user_id = test.person(1) and scenario_type = ''milestone'';
       delete from reveille.outbox where user_id = test.person(1) and scenario_type = ''milestone''',
      'dispatched, by slice = notifications'),
-    ('a notification too many', 'insert into reveille.notification(user_id, scenario_type, evaluation_date,
-        cooldown_window_start, cooldown_days, slice_no, run_id) values (test.person(9), ''inactivity'',
+    ('a notification too many',
+    'insert into reveille.notification(user_id, scenario_type, evaluation_date,
+        cooldown_window_start, cooldown_days, slice_no, run_id) values (test.person(9),
+        ''inactivity'',
         current_date, current_date, 30, 0, {run})', 'dispatched, by slice = notifications'),
-    ('a notification within another''s cooldown', 'insert into reveille.notification(user_id, scenario_type,
-        evaluation_date, cooldown_window_start, cooldown_days, slice_no, run_id) values (test.person(1),
+    ('a notification within another''s cooldown',
+    'insert into reveille.notification(user_id, scenario_type,
+        evaluation_date, cooldown_window_start, cooldown_days, slice_no,
+        run_id) values (test.person(1),
         ''inactivity'', current_date - 29, current_date - 29, 30, 0, gen_random_uuid())',
      'notifications within another''s cooldown'),
-    ('one that comes too early after this run', 'insert into reveille.notification(user_id, scenario_type,
-        evaluation_date, cooldown_window_start, cooldown_days, slice_no, run_id) values (test.person(1),
+    ('one that comes too early after this run',
+    'insert into reveille.notification(user_id, scenario_type,
+        evaluation_date, cooldown_window_start, cooldown_days, slice_no,
+        run_id) values (test.person(1),
         ''milestone'', current_date + 6, current_date + 6, 7, 0, gen_random_uuid())',
      'notifications within another''s cooldown'),
-    ('an outbox row for nothing', 'insert into reveille.outbox(cooldown_window_start, user_id, scenario_type,
+    ('an outbox row for nothing',
+    'insert into reveille.outbox(cooldown_window_start, user_id, scenario_type,
         about_id) values (current_date, test.person(9), ''inactivity'', test.person(9))',
      'outbox rows without a notification'),
     ('a lost error', 'delete from reveille.subject_error where run_id = {run}',
@@ -62,7 +73,8 @@ select is(pg_temp.notices(:'run', break), expected, 'R-D4: noticed: ' || title)
      ' totals that differ from the rows'),
     ('changed totals', 'update reveille.run set totals = jsonb_set(totals, ''{errors}'', ''0'')',
      'totals that differ from the rows'),
-    ('changed numbers of a scenario', 'update reveille.slice set by_scenario = jsonb_set(by_scenario,
+    ('changed numbers of a scenario',
+    'update reveille.slice set by_scenario = jsonb_set(by_scenario,
         ''{inactivity,suppressed}'', ''{"cooldown": 1}'') where run_id = {run} and slice_no = 0',
      'suppressed, by slice = by scenario, totals that differ from the rows'),
     ('a slice opened again', 'update reveille.slice set state = ''pending'' where run_id = {run} and slice_no = 2',

@@ -3,7 +3,8 @@ begin;
 select no_plan();
 
 create temp table role(name text);
-insert into role values ('reveille_producer'), ('reveille_worker'), ('reveille_reader'), ('reveille_app'),
+insert into role values ('reveille_producer'), ('reveille_worker'), ('reveille_reader'),
+    ('reveille_app'),
                         ('reveille_invoker'), ('cron_runner'), ('public');
 
 -- ---- functions: these, and no others
@@ -60,7 +61,8 @@ insert into readable values
     ('reveille_invoker', '{cron_execution_log}'),
     ('reveille_app', '{}'), ('cron_runner', '{}'), ('public', '{}');
 select results_eq(
-    format($$ select name from tables where has_table_privilege(%L, oid, 'select') order by 1 $$, r.role),
+    format($$ select name from tables where has_table_privilege(%L, oid, 'select') order by 1 $$,
+    r.role),
     format('select unnest(%L::text[]) order by 1', r.names),
     format('R-T6: %s reads its own tables and no others', r.role))
   from readable r;
@@ -145,14 +147,16 @@ select is(pg_temp.denied(r, s), 'allowed', format('%s may: %s', r, s))
 
 -- ---- the roles themselves
 select results_eq(
-    $$ select rolname::text collate "default", rolcanlogin, rolsuper or rolcreaterole or rolcreatedb or rolbypassrls
+    $$ select rolname::text collate "default", rolcanlogin,
+    rolsuper or rolcreaterole or rolcreatedb or rolbypassrls
          from pg_roles where rolname in ('reveille_owner', 'reveille_producer', 'reveille_worker',
               'reveille_reader', 'reveille_app', 'reveille_invoker', 'cron_runner') order by 1 $$,
     $$ values ('cron_runner', true, false), ('reveille_app', false, false),
               ('reveille_invoker', false, false), ('reveille_owner', false, false),
               ('reveille_producer', true, false), ('reveille_reader', true, false),
               ('reveille_worker', true, false) $$, 'R-T6: no role has more power than its grants');
-select is(array(select unnest(setconfig) order by 1), array['idle_in_transaction_session_timeout=5s',
+select is(array(select unnest(setconfig) order by 1),
+    array['idle_in_transaction_session_timeout=5s',
           'lock_timeout=6s', 'row_security=off', 'statement_timeout=' || seconds],
           format('%s carries its time-outs', name))
   from (values ('reveille_producer', '30s'), ('reveille_worker', '12s'), ('reveille_reader', '12s'),

@@ -10,13 +10,15 @@ create function pg_temp.page(p_cursor uuid, n int) returns text language sql as 
     select string_agg(ltrim(left(subject_id::text, 8), '0'), ' ')
       from reveille.source_mentors(p_cursor, n, current_date)
 $$;
-select is(pg_temp.page(null, 100), '1 2 3 4 5', 'R-P1: only active mentors with an active assignment');
+select is(pg_temp.page(null, 100), '1 2 3 4 5',
+    'R-P1: only active mentors with an active assignment');
 select is(pg_temp.page(null, 2), '1 2', 'R-P2: as many as asked for, in the order of their ids');
 select is(pg_temp.page(test.mentor(2), 100), '3 4 5', 'R-P2: those after the cursor');
 select is(pg_temp.page(test.mentor(5), 100), null, 'R-P2: none after the last');
 insert into peer_mentors(id, user_id, status)
     values ('00000000-0000-0000-0000-000000000000', test.person(99), 'active');
-insert into assignments(peer_mentor_id, status) values ('00000000-0000-0000-0000-000000000000', 'active');
+insert into assignments(peer_mentor_id, status) values ('00000000-0000-0000-0000-000000000000',
+    'active');
 select is((select count(*) from reveille.source_mentors(null, 100, current_date)), 6::bigint,
           'R-P2: the nil uuid is an id like any other ...');
 select is(pg_temp.page('00000000-0000-0000-0000-000000000000', 100), '1 2 3 4 5',
@@ -25,10 +27,12 @@ select is(pg_temp.page('00000000-0000-0000-0000-000000000000', 100), '1 2 3 4 5'
 -- ---- lookup and ownership
 select results_eq(
     $$ select subject_id, user_id, eligible
-         from reveille.lookup_mentors(array(select test.mentor(i) from generate_series(5, 11) i)) order by 1 $$,
+         from reveille.lookup_mentors(array(select test.mentor(i) from generate_series(5,
+         11) i)) order by 1 $$,
     $$ select test.mentor(i), test.person(i), i = 5 from generate_series(5, 10) i $$,
     'R-P1: the lookup tells who is still eligible, and leaves out who is gone');
-insert into certifications(id, peer_mentor_id, expires_on) values (test.mentor(50), test.mentor(1), '2026-12-31');
+insert into certifications(id, peer_mentor_id, expires_on) values (test.mentor(50), test.mentor(1),
+    '2026-12-31');
 select results_eq(
     $$ select user_id, about_id from reveille.owned_by(array[test.person(1), test.person(2)],
               array[test.mentor(50), test.mentor(2), test.mentor(3)]) order by 2 $$,
@@ -39,16 +43,20 @@ select results_eq(
 create function pg_temp.contact(i int) returns date language sql as $$
     select last_contact_date from assignments where id = test.mentor(i)
 $$;
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1), test.mentor(1), '2026-03-01');
+insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
+    test.mentor(1), '2026-03-01');
 select is(pg_temp.contact(1), date '2026-03-01', 'R-E8: an activity moves the last contact');
 insert into activities(user_id, assignment_id, activity_date, path)
-    select test.person(i), test.mentor(i), date '2026-02-01' + i, 'bulk' from generate_series(1, 3) i;
+    select test.person(i), test.mentor(i), date '2026-02-01' + i, 'bulk' from generate_series(1,
+    3) i;
 select is(array(select pg_temp.contact(i) from generate_series(1, 3) i),
-          '{2026-03-01,2026-02-03,2026-02-04}'::date[], 'R-E8: in bulk, too, forward and never back');
+          '{2026-03-01,2026-02-03,2026-02-04}'::date[],
+          'R-E8: in bulk, too, forward and never back');
 insert into activities(user_id, activity_date) values (test.person(4), '2026-03-01');
 select is(pg_temp.contact(4), null, 'R-E8: an activity of no assignment moves none');
 set local session_replication_role = replica;
-insert into activities(user_id, assignment_id, activity_date) values (test.person(5), test.mentor(5), '2026-03-05');
+insert into activities(user_id, assignment_id, activity_date) values (test.person(5),
+    test.mentor(5), '2026-03-05');
 set local session_replication_role = origin;
 select is(pg_temp.contact(5), date '2026-03-05', 'R-E8: also what a replication tool inserts');
 create role app_user;
@@ -61,15 +69,20 @@ reset role;
 select is(pg_temp.contact(2), date '2026-04-01',
           'R-E8: also by who may register activity and may not touch assignments');
 
-select ok(not reveille.set_contact(gen_random_uuid(), '2026-01-01', 'anna'), 'R-E8: no such assignment');
-select ok(reveille.set_contact(test.mentor(1), '2026-01-15', 'anna'), 'R-E8: a correction is taken');
-select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-01-15', 'R-E8: and counts');
+select ok(not reveille.set_contact(gen_random_uuid(), '2026-01-01', 'anna'),
+    'R-E8: no such assignment');
+select ok(reveille.set_contact(test.mentor(1), '2026-01-15', 'anna'),
+    'R-E8: a correction is taken');
+select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-01-15',
+    'R-E8: and counts');
 select is(reveille.last_contact(test.mentor(2), pg_temp.contact(2)), date '2026-04-01',
           'R-E8: for that assignment alone');
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1), test.mentor(1), '2026-02-01');
+insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
+    test.mentor(1), '2026-02-01');
 select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-01-15',
           'R-E8: it is kept through an older activity');
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1), test.mentor(1), '2026-05-01');
+insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
+    test.mentor(1), '2026-05-01');
 select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-05-01',
           'R-E8: until a later activity moves the date on');
 

@@ -4,7 +4,8 @@ begin;
 select no_plan();
 select test.mentors(i * 20 + 1, i * 20 + 12) from generate_series(0, 4999) i;
 select test.mentors(i * 20 + 13, i * 20 + 15, 'paused') from generate_series(0, 4999) i;
-select test.mentors(i * 20 + 16, i * 20 + 20, 'active', 'completed') from generate_series(0, 4999) i;
+select test.mentors(i * 20 + 16, i * 20 + 20, 'active', 'completed') from generate_series(0,
+    4999) i;
 analyze peer_mentors;
 analyze assignments;
 select is((select count(*) from peer_mentors), 100000::bigint, 'R-P2: there are 100,000 mentors');
@@ -21,7 +22,8 @@ create function pg_temp.explain(p_cursor text) returns jsonb language plpgsql as
 declare
     j jsonb;
 begin
-    execute format('explain (analyze, buffers, timing off, format json) execute page(%s, 100)', p_cursor)
+    execute format('explain (analyze, buffers, timing off, format json) execute page(%s, 100)',
+    p_cursor)
         into j;
     return j -> 0 -> 'Plan';
 end $$;
@@ -33,13 +35,17 @@ create temp table plan as
     union all select 'a page in the middle', pg_temp.explain(quote_literal(test.mentor(50000)))
     union all select 'the last page', pg_temp.explain(quote_literal(test.mentor(99900)));
 
-select unalike(p::text, '%Seq Scan%', format('R-P2: %s is read without a sequential scan', page)) from plan;
+select unalike(p::text, '%Seq Scan%', format('R-P2: %s is read without a sequential scan', page))
+    from plan;
 select unalike(p::text, '%"Sort"%', format('R-P2: %s is read without a sort', page)) from plan;
-select alike(p::text, '%reveille_mentors_active%', format('R-P2: %s along the index on the mentors'' ids', page))
+select alike(p::text, '%reveille_mentors_active%',
+    format('R-P2: %s along the index on the mentors'' ids', page))
   from plan;
-select alike(p::text, '%reveille_assignments_active%', format('R-P2: %s and the one on their assignments', page))
+select alike(p::text, '%reveille_assignments_active%',
+    format('R-P2: %s and the one on their assignments', page))
   from plan;
-select cmp_ok(pg_temp.buffers(p), '<=', 1200, format('R-P2: %s costs a page''s buffers, not the table''s', page))
+select cmp_ok(pg_temp.buffers(p), '<=', 1200,
+    format('R-P2: %s costs a page''s buffers, not the table''s', page))
   from plan;
 select cmp_ok(pg_temp.buffers(a.p), '<=', 2 * pg_temp.buffers(b.p),
               'R-P2: a page in the middle costs no more than the first')

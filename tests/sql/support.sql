@@ -1,5 +1,5 @@
--- What the files of this folder share: mentors with predictable ids, jobs, and runs brought quickly to
--- where a test begins. Loaded once into the database that they run in, by `run`, as superuser.
+-- What the files of this folder share: mentors with predictable ids, jobs, and runs brought quickly
+-- to where a test begins. Loaded once into the database that they run in, by `run`, as superuser.
 
 create extension if not exists pgtap;
 create schema test;

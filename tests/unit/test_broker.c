@@ -109,7 +109,9 @@ static void unknown_partition_fails(void **state)
     world_topic(w, p, "small", 2);
     assert_int_equal(broker_producer_send(p, world_name(w, "small"), 0, &MSG, NULL, 1, NULL), 0);
     assert_true(world_until(w, producer_has_all, (&(struct expected){&log, 1}), 20000));
-    rc = broker_producer_send(p, world_name(w, "small"), 5, &MSG, NULL, 2, &err);
+    /* with a traceparent: librdkafka frees a header of its own making twice here */
+    rc = broker_producer_send(p, world_name(w, "small"), 5, &MSG,
+                              "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 2, &err);
     if (rc != 0) {
         assert_int_equal(err.cls, ERR_PROTOCOL);
     } else { /* librdkafka had no metadata at hand: it says so in the report */
@@ -146,7 +148,6 @@ static void a_smaller_topic_is_an_error(void **state)
                      0);
     assert_true(world_until(w, topic_is_answered, &answer, 15000));
     assert_int_equal(answer.err.cls, ERR_CONFIG);
-    /* err.code is an err's 16 bytes: the text names the topic and both numbers */
     assert_string_equal(answer.err.code, "too_few_partitions");
     assert_non_null(strstr(answer.err.text, "2 partitions"));
     broker_producer_free(p);
