@@ -10,7 +10,7 @@ static void print_usage(const struct option_program *program, FILE *to)
     fprintf(to,
             "%s: %s\n\n"
             "usage: %s [--help | --version | --check-config]\n\n"
-            "All configuration comes from the environment, each variable also as NAME_FILE:\n\n",
+            "All configuration comes from the environment.\n\n",
             program->name, program->about, program->name);
     config_help(program->who, to);
 }

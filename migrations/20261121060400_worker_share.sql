@@ -96,14 +96,16 @@ end $$;
 -- granted: calls at a time until lease_ms after the ask was *sent* (0: start none). probe: exactly
 -- one call, then report. retry_ms: ask again after so long at the latest. outage_ms: the engine is
 -- down, and its last success was so long ago: tries that failed since are not charged to anybody;
--- null: it is not down. No row: the ask came later than a newer one of this worker.
+-- null: it is not down. current: calls at a time that the engine's health allows the whole fleet.
+-- No row: the ask came later than a newer one of this worker.
 -- RV404: no such engine.
 --
 -- Leans on the engine's row lock; waits for no fsync (a lost row of engine costs a second of
 -- history, a lost row of engine_share is healed as the table says).
 create or replace function reveille.ask_share(
     p_engine text, p_worker text, p_want int, p_report jsonb default '{}')
-returns table(granted int, lease_ms int, probe boolean, retry_ms int, outage_ms bigint)
+returns table(granted int, lease_ms int, probe boolean, retry_ms int, outage_ms bigint,
+              current int)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 #variable_conflict use_column
@@ -158,6 +160,7 @@ begin
             e.paused_until := t + least(2 ^ e.probes, 30) * interval '1 s';
         end if;
     end if;
+    current := e.current;
     lease_ms := extract(epoch from lease) * 1000;
     retry_ms := case
         when granted >= least(p_want, e.current) then 1000

@@ -48,6 +48,8 @@ struct lead {
     int64_t started_ms;
 };
 
+#define NOT_DELIVERED (-1) /* no report yet, or none from this log */
+
 struct topic_part {
     int64_t committed;  /* the group's; -1: none */
     int64_t changed_ms; /* since when it stands still, with something to read */

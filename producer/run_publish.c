@@ -20,7 +20,8 @@ int topic_find(struct run_core *c, const char *engine, int partitions)
     if (part == NULL)
         return NO_TOPIC;
     for (int i = 0; i < partitions; i++)
-        part[i] = (struct topic_part){.committed = -1, .changed_ms = c->now, .delivered = -1};
+        part[i] =
+            (struct topic_part){.committed = -1, .changed_ms = c->now, .delivered = NOT_DELIVERED};
     struct topic *t = &c->topic[c->topic_count];
     *t = (struct topic){
         .partitions = partitions, .part = part, .ensure_at = c->now, .span_start = c->now};

@@ -85,6 +85,10 @@ static void keep_offsets(struct run_core *c, struct topic *t, const int64_t *off
     bool watched = t->committed_known && c->now - t->committed_ms < OFFSETS_WATCHED_MS;
     for (int i = 0; i < n && i < t->partitions; i++) {
         struct topic_part *part = &t->part[i];
+        if (t->committed_known && offsets[i] < part->committed) {
+            part->anew = true; /* a group reads on, never back: log and offsets began again */
+            part->delivered = NOT_DELIVERED;
+        }
         if (part->committed != offsets[i] || !watched)
             part->changed_ms = c->now;
         part->committed = offsets[i];

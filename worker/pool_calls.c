@@ -260,6 +260,7 @@ static void note_health(struct pool *p, int engine, const struct share_answer *a
 {
     struct engine_desk *desk = &p->desk[engine];
     bool closed = a->outage_ms >= 0;
+    desk->current = a->current;
     if (closed == desk->closed)
         return;
     desk->closed = closed;

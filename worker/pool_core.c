@@ -213,8 +213,10 @@ int64_t pool_next_wake(const struct pool *p)
 struct pool_numbers pool_numbers(const struct pool *p, int engine)
 {
     const struct engine_desk *desk = &p->desk[engine];
-    struct pool_numbers n = {
-        .calls = desk->share.in_flight, .share = desk->share.granted, .closed = desk->closed};
+    struct pool_numbers n = {.calls = desk->share.in_flight,
+                             .share = desk->share.granted,
+                             .current = desk->current,
+                             .closed = desk->closed};
     for (int i = 0; i < p->part_count; i++)
         n.partitions += p->part[i].id.engine == engine;
     for (uint32_t slot = desk->oldest; slot != NO_SLOT; slot = p->slots[slot].newer)

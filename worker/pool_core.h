@@ -100,6 +100,7 @@ struct share_answer {
     bool probe;        /* exactly one call, then ask */
     int64_t retry_ms;  /* ask again at the latest */
     int64_t outage_ms; /* how long the engine has been down; -1: it is not */
+    int current;       /* calls at a time that its health allows the whole fleet */
 };
 
 /* What is worth a log line or a number; lent during the call. */
@@ -195,6 +196,7 @@ int64_t pool_next_wake(const struct pool *p);
 struct pool_numbers {
     int partitions, slices, calls; /* held, in hand, in flight */
     int share;                     /* lent, of that engine */
+    int current;                   /* what its health allows the whole fleet */
     bool closed;                   /* the engine is */
 };
 struct pool_numbers pool_numbers(const struct pool *p, int engine);

@@ -79,6 +79,7 @@ struct engine_desk {
     int claimed;             /* slices in S_JUDGING with subjects never called */
     int open;                /* subjects without a verdict in S_JUDGING, those in flight included */
     uint32_t alone;          /* the slice that this engine's calls are for alone now, or NO_SLOT */
+    int current;             /* as of the last answer, for the metric */
     bool closed;             /* as of the last answer, for the note */
 };
 

@@ -12,8 +12,9 @@
 #define ASK_MAGIC 0x73686173u
 
 /* No row: an ask made later was there first. */
-#define ASK_SQL \
-    "select granted, lease_ms, probe, retry_ms, outage_ms from reveille.ask_share($1, $2, $3, $4)"
+#define ASK_SQL                                                      \
+    "select granted, lease_ms, probe, retry_ms, outage_ms, current " \
+    "from reveille.ask_share($1, $2, $3, $4)"
 
 struct ask {
     unsigned magic;
@@ -45,7 +46,8 @@ static void answered(void *arg, enum db_outcome outcome, const struct db_result 
                                   .lease_ms = db_int(r, 0, 1),
                                   .probe = db_bool(r, 0, 2),
                                   .retry_ms = db_int(r, 0, 3),
-                                  .outage_ms = db_is_null(r, 0, 4) ? -1 : db_bigint(r, 0, 4)};
+                                  .outage_ms = db_is_null(r, 0, 4) ? -1 : db_bigint(r, 0, 4),
+                                  .current = db_int(r, 0, 5)};
     ask->store->on_answer(ask->store->arg, ask->engine, &a);
 }
 

@@ -199,6 +199,7 @@ void worker_notes_numbers(struct worker_notes *n, int engine, const struct pool_
 {
     const char *name = n->engine_names[engine];
     metrics_set(n->metrics, METRIC_ENGINE_SHARE, name, NULL, numbers->share);
+    metrics_set(n->metrics, METRIC_ENGINE_CURRENT, name, NULL, numbers->current);
     metrics_set(n->metrics, METRIC_ENGINE_IS_CLOSED, name, NULL, numbers->closed);
     metrics_set(n->metrics, METRIC_ENGINE_IN_FLIGHT, NULL, NULL, in_flight);
 }

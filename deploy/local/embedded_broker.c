@@ -30,6 +30,11 @@
 #define TOPICS_MAX 64
 /* What the design allows an engine's topic; librdkafka keeps every partition in memory. */
 #define PARTITIONS_MAX 1000
+/* Of every answer, in ms. The mock cluster closes a group's sync as soon as the leader's assignment
+ * is there, and turns away a member that asks a moment later: it joins again, and all wait another
+ * 5 s (one start in four on a busy machine). The leader asks for metadata first, the others do not:
+ * with a delay on every answer, they are there before it. */
+#define ANSWER_DELAY_MS 20
 
 struct topic {
     char name[250]; /* Kafka's own limit is 249 characters */
@@ -224,6 +229,7 @@ static int serve(rd_kafka_t *handle, const struct options *opts, const sigset_t 
     }
     if (create_topics(cluster, opts) != 0)
         goto out;
+    rd_kafka_mock_broker_set_rtt(cluster, -1, ANSWER_DELAY_MS);
     const char *address = rd_kafka_mock_cluster_bootstraps(cluster);
     if (opts->address_file != NULL && write_address(opts->address_file, address) != 0)
         goto out;

@@ -1,6 +1,6 @@
--- The host application's tables, for local use: as an application would own them. In production they
--- are somebody else's; Reveille needs the columns that migrations/DESIGN.md lists, and every other
--- column here has a default. Empty: whoever starts a stack fills them.
+-- The host application's tables, for local use: as an application would own them. In production
+-- they are somebody else's; Reveille needs the columns that migrations/DESIGN.md lists, and every
+-- other column here has a default. Empty: whoever starts a stack fills them.
 
 create table if not exists peer_mentors(
     id         uuid primary key default gen_random_uuid(),

@@ -250,6 +250,21 @@ static void not_seen_is_not_still(void **state)
     world_end(w);
 }
 
+static void offsets_fell(void **state)
+{
+    (void)state;
+    struct run_world *w = published();
+    passes(w, RECONCILE_MS);
+    overdue(w, 6, 9);
+    committed(w, 4, 4);
+    assert_null(strstr(w->said, "publish 6;"));
+    passes(w, RECONCILE_MS);
+    overdue(w, 6, 9);
+    committed(w, -1, -1); /* the broker came back empty */
+    assert_non_null(strstr(w->said, "publish 6;"));
+    world_end(w);
+}
+
 static void log_made_anew(void **state)
 {
     (void)state;
@@ -388,6 +403,7 @@ int main(void)
         TEST("a group with nothing to read does not stand still", still_for_want_of_messages),
         TEST("a group that nobody looked at did not stand still", not_seen_is_not_still),
         TEST("and unless the log was made anew", log_made_anew),
+        TEST("or the group's offsets fell, as on a broker that came back empty", offsets_fell),
         TEST("a slice that is still to be drawn is not rung", not_drawn_yet),
         TEST("a run is closed once, when nothing is pending any more", closes_once),
         TEST("a drain gives the leases up, stops, and is silent", drain_gives_leases_up),

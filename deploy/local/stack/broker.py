@@ -1,4 +1,5 @@
-"""The broker of a stack, one of three kinds with the same few verbs (start, stop, kill, restart):
+"""The broker of a stack, one of three kinds with the same few verbs (start, stop, kill, restart),
+an `address`, and `about`: which one it is, in words for the person who waits for it.
 
 EmbeddedBroker   librdkafka's mock cluster in a process of its own: at once there, memory only
 Kafka            Apache Kafka in KRaft mode, one node, on this machine
@@ -45,18 +46,28 @@ class EmbeddedBroker(_OwnBroker):
 
     def __init__(self, layout, program, topics, port=None):
         super().__init__(layout, port)
+        self.about = f"embedded broker on {self.address}"
         self._program = program
         self._topics = dict(topics)
 
     def start(self):
-        command = [self._program, "--port", self.port]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._told.unlink(missing_ok=True)
+        command = [self._program, "--port", self.port, "--address-file", self._told]
         for name, partitions in self._topics.items():
             command += ["--topic", f"{name}:{partitions}"]
         self.daemon.start(command, {"PATH": os.environ.get("PATH", os.defpath)})
         wait_for(self.ready, START_SECONDS, "answer of the embedded broker", [self.daemon])
 
     def ready(self):
-        return kafka_answers(self.address, with_controller=False)
+        # It answers earlier, but makes a topic that is asked for before it is there with a number
+        # of partitions of its own, and then cannot create it: nobody may ask before the file.
+        return self._told.exists() and kafka_answers(self.address, with_controller=False)
+
+    @property
+    def _told(self):
+        """The file that the program writes once all its topics are there."""
+        return self.folder / "address"
 
 
 class Kafka(_OwnBroker):
@@ -69,6 +80,12 @@ class Kafka(_OwnBroker):
         self._jars = KafkaJars(version)
         self._settings = settings or {}
         self._configuration = self.folder / "server.properties"
+
+    @property
+    def about(self):
+        once = "" if self._jars.archive.exists() else (
+            "; Maven fetches it this once (45 MB), which can take minutes")
+        return f"Apache Kafka {self._jars.version} on {self.address}{once}"
 
     def start(self):
         self._jars.get(self._record_archive)
@@ -148,6 +165,7 @@ class RunningBroker:
 
     def __init__(self, address, security=False):
         self.address = address
+        self.about = f"the broker at KAFKA_BOOTSTRAP_SERVERS={address}"
         self._security = security
 
     def start(self):

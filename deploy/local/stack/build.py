@@ -16,9 +16,11 @@ def missing(folder=RELEASE):
 
 
 def build():
-    """Configure if needed, and build what has changed; what CMake says goes to stderr."""
-    for command in (["cmake", "--preset", "release"],
-                    ["cmake", "--build", "--preset", "release", "--target", *PROGRAMS]):
+    """Configure the first time, and build what has changed; what CMake says goes to stderr."""
+    configure = ["cmake", "--preset", "release"]
+    make = ["cmake", "--build", "--preset", "release", "--target", *PROGRAMS]
+    configured = (RELEASE.parent / "build.ninja").exists()  # and configures itself again if needed
+    for command in [make] if configured else [configure, make]:
         try:
             done = subprocess.run(command, cwd=ROOT, stdout=sys.stderr, check=False)
         except FileNotFoundError:

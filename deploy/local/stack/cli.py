@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 it did not work (the reason and the way out on stderr), 2 
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shlex
@@ -17,6 +18,8 @@ from .stack import NAMES, Options, Stack
 
 MENTORS_MAX = 10_000_000  # ten times the largest roster Reveille is measured with
 WORKERS_MAX = 64          # a demo's machine; twelve partitions feed at most twelve at once
+WHERE = ("REVEILLE_LOCAL=DIR puts the stack into DIR instead of build/local, so that two can live "
+         "side by side.")  # at the end of each command's help
 
 
 def folder():
@@ -24,7 +27,10 @@ def folder():
 
 
 def say(text):
-    print(f"local stack: {text}", file=sys.stderr, flush=True)
+    """A word for whoever waits. Nobody reads it any more (a closed terminal, `| head`): no failure,
+    or what was started would not be stopped."""
+    with contextlib.suppress(OSError):
+        print(f"local stack: {text}", file=sys.stderr, flush=True)
 
 
 def whole(minimum, maximum):
@@ -63,7 +69,7 @@ def add_stack_options(parser):
     parser.add_argument("--broker", choices=("embedded", "kafka"),
                         help="embedded: in memory, at once there; kafka: Apache Kafka, fetched by "
                              "Maven the first time (default: the broker at KAFKA_BOOTSTRAP_SERVERS "
-                             "if that is set, else embedded)")
+                             "if you set that, else embedded)")
     add_engine_options(parser)
 
 
@@ -73,13 +79,17 @@ def engine_options(given):
     return {name: value for name, value in values.items() if value is not None}
 
 
+def default_broker():
+    """The caller's own broker, or the embedded one. A shell that has evaluated a stack's variables,
+    as ENGINE_STATS_URL tells, names that stack's broker, which is no choice for another stack."""
+    theirs = os.environ.get("KAFKA_BOOTSTRAP_SERVERS") and "ENGINE_STATS_URL" not in os.environ
+    return "running" if theirs else "embedded"
+
+
 def stack_options(given):
     """The Options of a command line that add_stack_options has parsed."""
-    broker = given.broker
-    if broker is None:
-        broker = "running" if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") else "embedded"
-    return Options(mentors=given.mentors, workers=given.workers, broker=broker,
-                   **engine_options(given))
+    return Options(mentors=given.mentors, workers=given.workers,
+                   broker=given.broker or default_broker(), **engine_options(given))
 
 
 def export_lines(stack):
@@ -107,7 +117,7 @@ def uninterrupted():
 def up(arguments):
     parser = argparse.ArgumentParser(
         prog="deploy/local/up", description="Start the local stack; print its variables: "
-        'eval "$(deploy/local/up)". Stop and remove it with deploy/local/down.')
+        'eval "$(deploy/local/up)". Stop and remove it with deploy/local/down.', epilog=WHERE)
     add_stack_options(parser)
     options = stack_options(parser.parse_args(arguments))
     if missing():
@@ -120,7 +130,8 @@ def up(arguments):
 def down(arguments):
     argparse.ArgumentParser(
         prog="deploy/local/down",
-        description="Stop the local stack and delete its files.").parse_args(arguments)
+        description="Stop the local stack and delete its files.",
+        epilog=WHERE).parse_args(arguments)
     if not Layout(folder()).status.exists():
         say(f"no stack in {folder()}")
         return 0
@@ -132,7 +143,8 @@ def down(arguments):
 def start(arguments):
     parser = argparse.ArgumentParser(
         prog="deploy/local/start", description="Start a part of the running stack again that was "
-        "stopped or killed, restart it at the same address, or add a worker or producer.")
+        "stopped or killed, restart it at the same address, or add a worker or producer.",
+        epilog=WHERE)
     parser.add_argument("name", metavar="NAME", help="postgres, broker, engine, producer, "
                         "worker-1, …; worker-4 where there are three: one more")
     add_engine_options(parser)
@@ -142,6 +154,7 @@ def start(arguments):
     if engine_options(given) and given.name != "engine":
         parser.error("these are options of the engine")
     Stack.open(folder()).start(given.name, **engine_options(given))
+    say(f"{given.name} is ready")
     return 0
 
 
@@ -155,3 +168,9 @@ def run(command, arguments):
     except KeyboardInterrupt:
         say("interrupted")
         return 130
+    except BrokenPipeError:  # and none at the end, when Python flushes stdout once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as reason:  # a folder that is closed to us, a full disk
+        say(f"error: {reason}")
+        return 1

@@ -5,6 +5,7 @@ somebody else is never signalled. RUN/NAME.pid holds the pid alone, for people a
 RUN/NAME.birth beside it says which process that was. Output goes to LOG/NAME.log, appended.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,18 @@ def working_in(folder):
     return found
 
 
+@contextlib.contextmanager
+def _no_interruption():
+    """Ctrl-C and its like wait until the block has ended: between a start and its pid file they
+    would leave a process that nobody finds again. Gives the signals that were blocked before."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK,
+                                    {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Daemon:
     """The process NAME of a stack, whether this Python started it or another did."""
 
@@ -77,16 +90,17 @@ class Daemon:
         identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         for folder in (self.log.parent, self._pid_file.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        with open(self.log, "ab") as log:
+        with _no_interruption() as signals, open(self.log, "ab") as log:
             try:
                 self._child = subprocess.Popen(
                     [str(word) for word in command], env=environment, cwd="/", stdout=log,
                     stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True,
+                    preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, signals),
                     **identity)
             except OSError as reason:
                 raise StackError(f"cannot start {self.name}: {reason}") from reason
-        self._birth_file.write_text(birth_of(self._child.pid) or "ended")
-        self._pid_file.write_text(f"{self._child.pid}\n")
+            self._birth_file.write_text(birth_of(self._child.pid) or "ended")
+            self._pid_file.write_text(f"{self._child.pid}\n")
 
     def pid(self):
         """The pid of the process while it lives, else None."""

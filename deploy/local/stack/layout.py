@@ -30,13 +30,16 @@ class Layout:
         self.broker = self.folder / "broker"
         self.status = self.folder / "stack.json"
 
-    def create(self):
-        """Make the folders. Refuses one with files that are not a stack's: `remove` deletes."""
+    def check(self):
+        """Refuses a folder with files that are not a stack's: `remove` deletes."""
         if self.folder.exists():
             foreign = sorted(set(os.listdir(self.folder)) - set(self.OURS))
             if foreign:
                 raise StackError(f"{self.folder} holds other files ({foreign[0]}, …): "
                                  "name a folder of its own in REVEILLE_LOCAL")
+
+    def create(self):
+        """Make the folders."""
         for folder, mode in ((self.run, 0o755), (self.log, 0o755), (self.secret, 0o700)):
             folder.mkdir(parents=True, exist_ok=True)
             folder.chmod(mode)
@@ -55,10 +58,12 @@ class Layout:
             yield
 
     def remove(self, keep_logs=False):
-        """Delete what a stack has written here, and the folder if nothing else is in it."""
+        """Delete what a stack has written here, and the folder if nothing else is in it. Says
+        whether there were logs to keep."""
+        kept = keep_logs and self.log.exists() and bool(os.listdir(self.log))
         for name in self.OURS:
             path = self.folder / name
-            if name == "log" and keep_logs:
+            if name == "log" and kept:
                 continue
             if path.is_dir():
                 shutil.rmtree(path)
@@ -66,3 +71,4 @@ class Layout:
                 path.unlink(missing_ok=True)
         if self.folder.exists() and not os.listdir(self.folder):
             self.folder.rmdir()
+        return kept

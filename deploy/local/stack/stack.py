@@ -124,6 +124,7 @@ class Stack:
             raise StackError(f"{absent[0]} is not built: cmake --preset release && "
                              f"cmake --build --preset release --target {' '.join(PROGRAMS)}")
         layout = Layout(folder)
+        layout.check()
         with layout.locked():
             if layout.status.exists():
                 cls._clear_leftovers(layout, say)
@@ -157,6 +158,8 @@ class Stack:
             if name in ("postgres", "broker"):
                 getattr(self, name).restart()
                 return
+            if name != "engine":
+                self._check_needs(name)
             if name.startswith("producer"):
                 self.plan.producer_ports.setdefault(name, free_port())
             self.plan.options = dataclasses.replace(self.plan.options, **engine_options)
@@ -166,10 +169,18 @@ class Stack:
             program.start()
             program.wait_ready()
 
-    def down(self, say=lambda text: None):
+    def down(self, say=lambda text: None, keep_logs=False):
         """Stop everything and delete the stack's files."""
         with self.layout.locked():
-            self._end(say)
+            self._end(say, keep_logs)
+
+    def _check_needs(self, name):
+        """Our programs wait for what they need, but nobody could start it while we wait."""
+        needs = ["postgres"] if self.plan.options.broker == "running" else ["postgres", "broker"]
+        for need in needs:
+            if not Daemon(self.layout, need).alive():
+                raise StackError(f"{name} needs {need}, which does not run: first "
+                                 f"deploy/local/start {need}")
 
     # --- the parts
 
@@ -232,10 +243,10 @@ class Stack:
         self.database.create(self.secret("database"), self.folder / "reveille")
         say(f"{options.mentors} eligible mentors, and {options.mentors // 5} who are not")
         load_roster(self.database, options.mentors)
-        say(f"{options.broker} broker on {self.broker.address}")
+        say(self.broker.about)
         self.broker.start()
         names = ["producer", *(f"worker-{number + 1}" for number in range(options.workers))]
-        say(f"scripted engine, {' '.join(names)}")
+        say(f"scripted engine, {', '.join(names)}: until the workers hold their partitions")
         # All at once: one rebalance, and each waits for what it needs.
         started = [self.program(name) for name in ("engine", *names)]
         for program in started:
@@ -245,6 +256,8 @@ class Stack:
 
     def _end(self, say, keep_logs=False):
         names = self.running()
+        if names:
+            say(f"stopping {', '.join(names)}")
         daemons = [Daemon(self.layout, name) for name in names
                    if name not in ("postgres", "broker")]
         for daemon in daemons:
@@ -256,7 +269,8 @@ class Stack:
         self.postgres.stop()
         if Path(self.plan.postgres_home) != self.layout.postgres:
             shutil.rmtree(self.plan.postgres_home, ignore_errors=True)
-        self.layout.remove(keep_logs)
+        if self.layout.remove(keep_logs):
+            say(f"what they logged stays in {self.layout.log}")
 
     @classmethod
     def _clear_leftovers(cls, layout, say):
