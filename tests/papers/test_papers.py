@@ -39,6 +39,8 @@ def test_the_test_that_proves_a_requirement_is_there(row):
 def test_files_that_a_document_names_exist(document):
     text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
     for name in re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:c|h|def|md|sql|py|yaml|cmake|txt))`", text):
+        if re.match(r"(YYYY|NN_|test_NAME)", name):
+            continue  # a form of name, not a name
         here = [document.parent / name, ROOT / name]
         anywhere = list(ROOT.glob(f"*/**/{name}")) if "/" not in name else []
         assert any(path.exists() for path in here) or anywhere, f"{document.name} names {name}"
