@@ -105,11 +105,12 @@ class Kafka(_OwnBroker):
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = self.folder / "server.properties.new"
         draft.write_text("".join(f"{name}={value}\n" for name, value in self._properties().items()))
+        # one id in 64 begins with a dash: hence the `=`, else it were an option
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # While the archive is being recorded there is none to use, and this run must not write it.
         option = "-Xshare:auto" if jvm_option else None
         done = subprocess.run(
-            self._jars.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", draft,
+            self._jars.java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", draft,
                             option=option),
             env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=False)
