@@ -3,6 +3,7 @@ reference it is compared with measured beside it. Nothing is asserted: a machine
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -203,6 +204,7 @@ def main():
     unknown = set(options.only or []) - set(parts)
     if unknown:
         parser.error(f"no part {sorted(unknown)[0]}; there are: {' '.join(parts)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     with tempfile.TemporaryDirectory(prefix="reveille-bench-", dir="/var/tmp") as base:
         Path(base).chmod(0o711)
         for name, part in parts.items():
