@@ -17,7 +17,7 @@
 #define FILE_SUFFIX "_FILE"
 #define KAFKA_PREFIX "KAFKA_"
 
-enum kind { TEXT, INT, FLAG, SECRET, CHOICE };
+enum kind { TEXT, INT, SECRET, CHOICE };
 
 struct key {
     const char *name;
@@ -57,7 +57,7 @@ static const bool must_be_hex[CONFIG_COUNT] = {
 
 struct value {
     struct secret secret; /* every kind's text; a file's for SECRET only, so that it is refreshed */
-    int64_t number;       /* INT, FLAG */
+    int64_t number;       /* INT */
     const char *from;     /* "environment", "file", "default"; NULL: there is none */
 };
 
@@ -141,25 +141,11 @@ static int parse_int(enum config_key key, struct value *v, struct err *err)
     return 0;
 }
 
-static int parse_flag(enum config_key key, struct value *v, struct err *err)
-{
-    const char *text = v->secret.text;
-    if (is_choice("true 1 yes", text))
-        v->number = 1;
-    else if (is_choice("false 0 no", text))
-        v->number = 0;
-    else
-        return err_set(err, ERR_CONFIG, NULL, "%s: true or false is needed", keys[key].name);
-    return 0;
-}
-
 static int check_value(enum config_key key, struct value *v, struct err *err)
 {
     switch (keys[key].kind) {
     case INT:
         return parse_int(key, v, err);
-    case FLAG:
-        return parse_flag(key, v, err);
     case CHOICE:
         if (!is_choice(choices[key], v->secret.text))
             return err_set(err, ERR_CONFIG, NULL, "%s: one of these is needed: %s", keys[key].name,
@@ -408,12 +394,6 @@ int64_t config_int(const struct config *c, enum config_key key)
 {
     assert(keys[key].kind == INT && (keys[key].who & c->who));
     return c->values[key].number;
-}
-
-bool config_flag(const struct config *c, enum config_key key)
-{
-    assert(keys[key].kind == FLAG && (keys[key].who & c->who));
-    return c->values[key].number != 0;
 }
 
 struct secret *config_secret(struct config *c, enum config_key key)

@@ -39,7 +39,6 @@ void config_free(struct config *c); /* wipes secrets */
 /* NULL when it is not set and has no default. Lent. */
 const char *config_text(const struct config *c, enum config_key key);
 int64_t config_int(const struct config *c, enum config_key key);
-bool config_flag(const struct config *c, enum config_key key);
 /* The secret itself, so that it can be refreshed; text NULL when it is not set. */
 struct secret *config_secret(struct config *c, enum config_key key);
 /* Whether the value is there (set, or a default). */

@@ -311,7 +311,8 @@ static bool tls_says(void *arg)
 static void speaks_tls(void **state)
 {
     struct world *w = *state;
-    char cert_file[] = "/tmp/reveille-http-cert-XXXXXX", key_file[] = "/tmp/reveille-http-key-XXXXXX";
+    char cert_file[] = "/tmp/reveille-http-cert-XXXXXX",
+         key_file[] = "/tmp/reveille-http-key-XXXXXX";
     struct http_server_config cfg = {
         .address = "127.0.0.1:0", .cert_file = cert_file, .key_file = key_file};
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
