@@ -102,10 +102,11 @@ int db_text_array(const struct db_result *r, int row, int col, char **ret_v, siz
 
 /* ---- LISTEN ------------------------------------------------------------------------------ */
 /* A link of its own that listens on one channel, proves it by notifying itself (an echo on a
- * channel name of its own, drawn at random), and reconnects. Through a transaction pooler the echo
- * never comes: proven stays false and the caller polls. */
+ * channel name of its own, drawn at random), and reconnects. Behind a pooler nothing is listened
+ * to: proven stays false and the caller polls. */
 struct db_listen;
-/* proven: the echo came back on this connection; false again when the link is lost. */
+/* on_change: proven has become true (the echo came back on this connection), or false (the link was
+ * lost), or it is known that it stays false (a pooler). */
 typedef void (*db_listen_fn)(void *arg);
 struct db_listen *db_listen_new(struct loop *loop, const struct db_config *cfg, const char *channel,
                                 db_listen_fn on_notify, db_listen_fn on_change, void *arg,

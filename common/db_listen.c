@@ -156,6 +156,7 @@ static void asked(struct db_listen *l)
     }
     l->step = STEP_POOLED;
     loop_timer_disarm(l->timer);
+    (void)tell(l, l->on_change); /* nothing follows */
 }
 
 static void on_listen_input(void *arg)

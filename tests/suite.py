@@ -3,8 +3,10 @@
   build    both presets and clang, warnings are errors; headers compile alone; files keep their size
   unit     cmocka, one file a module, with sanitizers; the I/O modules against a real server
   sql      pgTAP and concurrency tests of the protocol functions, on a real PostgreSQL
+  versions migrations and pgTAP on the PostgreSQLs that Debian 12 does not have (16, 17, 18)
   sim      both cores in a simulated world, seeded; and the planted bugs it must catch
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
+  pooler   the same, with every program behind PgBouncer in transaction mode
   papers   the documents against the code: requirements and their tests, files that are named
 
 What is started here is stopped here, and what is written goes into build/ and a temporary folder.
@@ -13,6 +15,7 @@ What is started here is stopped here, and what is written goes into build/ and a
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,13 +24,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "deploy" / "local"))
+sys.path.insert(0, str(ROOT / "tests" / "sql"))
 
 from stack.broker import Kafka                      # noqa: E402
 from stack.layout import Layout, StackError         # noqa: E402
 from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
+import other_versions                               # noqa: E402
 
-GROUPS = ("build", "unit", "sql", "sim", "flow", "papers")
+GROUPS = ("build", "unit", "sql", "versions", "sim", "flow", "pooler", "papers")
+LONG = ("versions", "pooler")  # --quick leaves them out, unless they are named
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 LEAKS = "suppressions=" + str(ROOT / "tests" / "support" / "lsan.supp")
 
@@ -165,9 +171,33 @@ def group_unit(tally, parts, quick):
 
 
 def group_sql(tally, parts, quick):
-    postgres = parts.postgres()
-    counted(tally, *run(["tests/sql/run", "--dsn",
-                         f"host={postgres.socket} port={postgres.port} user=postgres"]))
+    counted(tally, *run(["tests/sql/run", "--dsn", superuser(parts.postgres())]))
+
+
+def group_versions(tally, parts, quick):
+    for version in other_versions.VERSIONS:
+        say(f"PostgreSQL {version}")
+        folder = parts.layout.folder / f"postgresql-{version}"
+        try:
+            bindir = other_versions.unpack(version, folder)
+        except other_versions.Unavailable as reason:
+            say(f"failed: {reason}")
+            tally.add(0, 1)
+            continue
+        layout = Layout(folder / "cluster")
+        layout.create()
+        postgres = Postgres(layout, bindir=bindir)
+        postgres.create("reveille")
+        postgres.start()
+        try:
+            counted(tally, *run(["tests/sql/run", "--tap", "--dsn", superuser(postgres)]))
+        finally:
+            postgres.stop()
+            shutil.rmtree(folder)
+
+
+def superuser(postgres):
+    return f"host={postgres.socket} port={postgres.port} user=postgres"
 
 
 def group_sim(tally, parts, quick):
@@ -185,6 +215,12 @@ def group_flow(tally, parts, quick):
     counted(tally, *run([*PYTEST, "tests/flow", *selection], env=env))
 
 
+def group_pooler(tally, parts, quick):
+    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "pooler"), "LSAN_OPTIONS": LEAKS,
+           "REVEILLE_FLOW_POOLER": "1"}
+    counted(tally, *run([*PYTEST, "tests/flow"], env=env))
+
+
 def group_papers(tally, parts, quick):
     counted(tally, *run([*PYTEST, "tests/papers"]))
 
@@ -200,6 +236,7 @@ def main():
     unknown = [group for group in options.groups if group not in GROUPS]
     if unknown:
         parser.error(f"no group {unknown[0]}; there are: {' '.join(GROUPS)}")
+    default = [group for group in GROUPS if not (options.quick and group in LONG)]
     tally = Tally()
     require_kafka = os.environ.get("REVEILLE_REQUIRE_KAFKA") == "1"
     with tempfile.TemporaryDirectory(prefix="reveille-", dir="/var/tmp") as folder:
@@ -208,7 +245,7 @@ def main():
         try:
             built = build("release", tally) and build("debug", tally)
             for group in GROUPS:
-                if built and group in (options.groups or GROUPS):
+                if built and group in (options.groups or default):
                     started = time.monotonic()
                     before = (tally.passed, tally.failed, tally.skipped)
                     say(group)

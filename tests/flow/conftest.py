@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from parts import Cluster, EmbeddedBrokers, KafkaBrokers, PROGRAMS
+from parts import Cluster, EmbeddedBrokers, KafkaBrokers, POOLED, PROGRAMS
 from stack.layout import StackError
 from world import World
 
-BOTH = ["embedded", "kafka"]
+BROKERS = ["embedded"] if POOLED else ["embedded", "kafka"]
 
 
 def pytest_configure(config):
@@ -31,7 +31,7 @@ def pytest_configure(config):
 
 def pytest_generate_tests(metafunc):
     if "broker" in metafunc.fixturenames:
-        metafunc.parametrize("broker", BOTH, scope="module", indirect=True)
+        metafunc.parametrize("broker", BROKERS, scope="module", indirect=True)
 
 
 @pytest.hookimpl(hookwrapper=True)

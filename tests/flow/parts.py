@@ -22,6 +22,9 @@ from stack.net import free_port                             # noqa: E402
 from stack.postgres import Postgres                         # noqa: E402
 from stack.stack import EMBEDDED_ENVIRONMENT, KAFKA_ENVIRONMENT  # noqa: E402
 
+from pooler import Pooler                                   # noqa: E402
+
+POOLED = os.environ.get("REVEILLE_FLOW_POOLER") == "1"  # every program behind PgBouncer
 PROGRAMS = Path(os.environ.get("REVEILLE_FLOW_PROGRAMS", ROOT / "build" / "debug" / "bin"))
 # The witness is not under test: without sanitizers, if it is built so.
 ENGINE_PROGRAMS = next((folder for folder in (ROOT / "build" / "release" / "bin",)
@@ -71,6 +74,7 @@ class Cluster:
         self.postgres = PostgresWithoutCron(self.layout, settings={
             "max_connections": "200", "fsync": "off"})
         self._numbers = itertools.count(1)
+        self._pooler = Pooler(self.layout, self.postgres) if POOLED else None
 
     def start(self):
         self.postgres.create(NAME)
@@ -78,9 +82,17 @@ class Cluster:
         database = Database(self.postgres)
         database.create(secrets.token_hex(32), PROGRAMS / "reveille")
         database.sql(TEMPLATE, role="postgres")
+        if self._pooler:
+            self._pooler.start()
 
     def stop(self):
+        if self._pooler:
+            self._pooler.stop()
         self.postgres.stop()
+
+    def url(self, role, name):
+        """The database's address for a program."""
+        return (self._pooler or self.postgres).url(role, name)
 
     def new(self):
         """The name of a new database like the template, whose jobs know it for their own."""

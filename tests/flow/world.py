@@ -74,7 +74,7 @@ class Database:
         return self.row(sql, *values)[0]
 
     def url(self, role):
-        return self.cluster.postgres.url(role, self.name)
+        return self.cluster.url(role, self.name)
 
     @contextlib.contextmanager
     def transaction(self, sql, *values):
