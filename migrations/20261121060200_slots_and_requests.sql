@@ -160,7 +160,8 @@ end $$;
 -- current slot, and ringing twice is one request. A failed, missed or refused slot can be rung
 -- again, however old it is. p_key: the same key of the same job is the same request.
 -- state: pending · opened · coalesced · missed · refused (with a reason) as in trigger_request, or
--- 'unknown': no such job, id null, and a failed row in the execution log.
+-- 'unknown': no such job, id null, and a failed row in the execution log (job_name '?' if it could
+-- be none: whoever may ring must not be able to leave a text in our tables).
 -- Leans on unique (job, slot) and unique (job, key). Wakes the producer: NOTIFY reveille_trigger.
 create or replace function reveille.request(
     p_job text, p_source text, p_params jsonb default '{}', p_key text default null)
@@ -178,8 +179,8 @@ begin
     if not found then
         insert into reveille.scheduler_execution_log(job_name, started_at, finished_at, status,
                                                      error_message)
-            values (left(coalesce(p_job, ''), 63), clock_timestamp(), clock_timestamp(), 'failed',
-                    'unknown job');
+            values (case when p_job ~ '^[a-z_]{1,40}$' then p_job else '?' end,   -- not any text
+                    clock_timestamp(), clock_timestamp(), 'failed', 'unknown job');
         return query select null::bigint, 'unknown', null::uuid;
         return;
     end if;

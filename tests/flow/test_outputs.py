@@ -8,6 +8,7 @@ import pytest
 from checker import assert_exact
 from outputs import CANARY, UUID
 from parts import PROGRAMS
+from stack.programs import SECRETS
 from test_run import refuse_notifications, script
 from world import JOB, until
 
@@ -18,7 +19,7 @@ dead_letters_total republished_slices_total trigger_latency_seconds
 secret_last_used_timestamp_seconds build_info""".split()
 
 
-def test_r_t5_r_e5_r_s5_no_secret_and_no_personal_data_in_any_output(world, kcat_send):
+def test_r_t5_r_e5_r_s5_no_secret_and_no_personal_data_in_any_output(world, kcat, kcat_send):
     """The canary in paths, bodies, headers, messages, the engine's reasons and in what the database
     refuses. The key goes to the trigger engine, which answers 401 without it."""
     roster = sorted(world.mentors(30))
@@ -42,6 +43,20 @@ def test_r_t5_r_e5_r_s5_no_secret_and_no_personal_data_in_any_output(world, kcat
     assert summary["by_scenario"]["inactivity"]["suppressed"] == {"engine": 5}
     assert_exact(world, run)
     assert {call.status for call in world.engine.calls()} == {200}, "every call bore the key"
+    ours = dumped(world, "--schema=reveille*", "--data-only")
+    assert "COPY reveille.subject_error" in ours
+    assert CANARY not in ours, "nor in any of our tables"
+    everything = dumped(world) + b"".join(kcat(world, "http")).decode(errors="replace")
+    for name in SECRETS:
+        assert world.secret(name) not in everything, f"{name} is in no table, and in no topic"
+
+
+def dumped(world, *options):
+    """The world's database, or the part of it that pg_dump's options name."""
+    tool = world.cluster.postgres.bindir / "pg_dump"
+    done = subprocess.run([tool, *options, world.cluster.postgres.url(database=world.db.name)],
+                          text=True, capture_output=True, check=True, timeout=60)
+    return done.stdout
 
 
 def test_a_mentors_id_stands_in_one_field_of_one_event_only(world):
