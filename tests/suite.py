@@ -223,6 +223,12 @@ def group_pooler(tally, parts, quick):
 
 def group_papers(tally, parts, quick):
     counted(tally, *run([*PYTEST, "tests/papers"]))
+    venv = ROOT / "build" / "venv"
+    if (step(tally, "a venv", ["/usr/bin/python3", "-m", "venv", venv]) and
+            step(tally, "its packages", [venv / "bin" / "pip", "install", "-q", "-r",
+                                         "tests/papers/requirements.txt"])):
+        step(tally, "openapi.yaml is valid OpenAPI 3.1",
+             [venv / "bin" / "openapi-spec-validator", "producer/openapi.yaml"])
 
 
 def main():
