@@ -21,4 +21,8 @@ else()
     target_compile_options(reveille_flags INTERFACE
         -U_FORTIFY_SOURCE $<$<NOT:$<CONFIG:Debug>>:-D_FORTIFY_SOURCE=3>)
 endif()
+if(REVEILLE_FUZZ)
+    target_compile_options(reveille_flags INTERFACE -fsanitize=fuzzer-no-link)
+    target_link_options(reveille_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
 set(CMAKE_EXE_LINKER_FLAGS "${CMAKE_EXE_LINKER_FLAGS} -pie")

@@ -7,6 +7,7 @@
   sim      both cores in a simulated world, seeded; and the planted bugs it must catch
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
   pooler   the same, with every program behind PgBouncer in transaction mode
+  fuzz     libFuzzer on everything that reads bytes from outside, for half a minute each
   papers   the documents against the code: requirements and their tests, files that are named
 
 What is started here is stopped here, and what is written goes into build/ and a temporary folder.
@@ -32,8 +33,8 @@ from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
 
-GROUPS = ("build", "unit", "sql", "versions", "sim", "flow", "pooler", "papers")
-LONG = ("versions", "pooler")  # --quick leaves them out, unless they are named
+GROUPS = ("build", "unit", "sql", "versions", "sim", "flow", "pooler", "fuzz", "papers")
+LONG = ("versions", "pooler", "fuzz")  # --quick leaves them out, unless they are named
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 LEAKS = "suppressions=" + str(ROOT / "tests" / "support" / "lsan.supp")
 
@@ -219,6 +220,10 @@ def group_pooler(tally, parts, quick):
     env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "pooler"), "LSAN_OPTIONS": LEAKS,
            "REVEILLE_FLOW_POOLER": "1"}
     counted(tally, *run([*PYTEST, "tests/flow"], env=env))
+
+
+def group_fuzz(tally, parts, quick):
+    counted(tally, *run(["tests/fuzz/run", "--seconds", "30"]))
 
 
 def group_papers(tally, parts, quick):
