@@ -1,10 +1,12 @@
--- The functions on the host application's tables, and the first job. Created and owned by the
+-- The functions on the host application's tables: mentors, and what belongs to whom. Contact dates
+-- are in the next file, certifications and assignments in the one after. Created and owned by the
 -- migrating role, which owns those tables (or bypasses RLS): reveille_owner gets EXECUTE on these
 -- functions and nothing on the tables. With row_security = off, RLS in the way is an error here and
 -- now, never fewer rows at 06:00.
 --
--- The functions name the tables as host_table does, so this file is applied again after a change
--- there. Written in host tables, and nothing else: three indexes, and a trigger on activities.
+-- The functions name the tables as host_table does, so the three files are applied again after a
+-- change there. Written in host tables, and nothing else: three indexes, three triggers on
+-- activities.
 
 -- ---- what must be there ---------------------------------------------------------------------
 
@@ -35,13 +37,26 @@ begin
     end loop;
 end $$;
 
--- ---- the functions --------------------------------------------------------------------------
-
--- {name} stands for the table's real name. Each is SECURITY DEFINER with a fixed search_path.
-do $do$
+-- The text with each {name} replaced by the table's real name, with its schema. For migrations.
+create or replace function reveille.with_host_names(p_text text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
 declare
     h record;
-    source text := $sql$
+begin
+    for h in select name, to_regclass(rel) as rel from reveille.host_table loop
+        p_text := replace(p_text, '{' || h.name || '}', h.rel::text);
+    end loop;
+    return p_text;
+end $$;
+revoke all on function reveille.with_host_names(text) from public;
+
+-- ---- the functions --------------------------------------------------------------------------
+
+set search_path = pg_catalog;    -- what is created here stands on built-in operators alone
+do $do$
+begin
+    execute reveille.with_host_names($sql$
 
 -- The job's source: eligible mentors after the cursor, by id. 'active' is a literal and the cursor
 -- stands in both halves, so that both partial indexes are read from the cursor on (P2): else each
@@ -70,21 +85,45 @@ as $$
       from {peer_mentors} m where m.id = any(ids)
 $$;
 
--- The judge for the sql engine: inactivity, for mentors without an activity in the scenario's last
--- "days" (60), also those with none at all. One query a slice, along (user_id, activity_date).
+-- The judge for the sql engine, one query a slice, along (user_id, activity_date); what is dated
+-- later than on_date does not count.
+--   inactivity  no activity in the scenario's last "days" (60), or none at all
+--   milestone   one of "counts" reached by the number of activities within the scenario's cooldown:
+--               fewer before it, as many by on_date; of several the highest. The
+--               window is the cooldown itself, so that a daily run tells a milestone once: it has
+--               left the window when the cooldown ends, and one that was reached meanwhile has not.
 create or replace function reveille.judge_mentors(ids uuid[], on_date date, params jsonb)
 returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid, payload jsonb)
 language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
-    select m.id, m.user_id, 'inactivity', null::uuid, jsonb_build_object('last_activity', l.day)
-      from {peer_mentors} m
-      left join lateral (
-            select a.activity_date as day from {activities} a
+    with mentor as (
+        select m.id, m.user_id, l.day
+          from {peer_mentors} m
+          left join lateral (
+                select a.activity_date as day from {activities} a
+                 where a.user_id = m.user_id and a.activity_date <= on_date
+                 order by a.activity_date desc limit 1) l on true
+         where m.id = any(ids))
+    select m.id, m.user_id, 'inactivity', null::uuid, jsonb_build_object('last_activity', m.day)
+      from mentor m
+     where params ? 'inactivity'
+       and (m.day is null
+            or m.day <= on_date - coalesce((params #>> '{inactivity,params,days}')::int, 60))
+    union all
+    select m.id, m.user_id, 'milestone', null::uuid, jsonb_build_object('activities', c.reached)
+      from mentor m
+     cross join lateral (
+            select on_date - (params #>> '{milestone,cooldown_days}')::int as day) w
+     cross join lateral (
+            select count(*) filter (where a.activity_date <= w.day) as before, count(*) as now
+              from {activities} a
              where a.user_id = m.user_id and a.activity_date <= on_date
-             order by a.activity_date desc limit 1) l on true
-     where params ? 'inactivity' and m.id = any(ids)
-       and (l.day is null
-            or l.day <= on_date - coalesce((params #>> '{inactivity,params,days}')::int, 60))
+               and m.day > w.day) n     -- nothing new: nothing to count
+     cross join lateral (
+            select max(x::int) as reached
+              from jsonb_array_elements_text(params #> '{milestone,params,counts}') x
+             where x::int > n.before and x::int <= n.now) c
+     where params ? 'milestone' and c.reached is not null
 $$;
 
 -- Which of these things (certifications, assignments) belong to which of these users: settle asks,
@@ -102,61 +141,11 @@ as $$
      where a.id = any(abouts) and m.user_id = any(users)
 $$;
 
--- Every path that registers activity (row by row, in bulk, COPY) moves last_contact_date forward,
--- never back (E8). Assignments are locked in the order of their ids.
-create or replace function reveille.touch_contact() returns trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
-as $$
-begin
-    perform from {assignments} a where a.id in (select assignment_id from fresh)
-      order by a.id for no key update;
-    update {assignments} a set last_contact_date = x.day
-      from (select assignment_id, max(activity_date) as day from fresh group by 1) x
-     where a.id = x.assignment_id
-       and (a.last_contact_date is null or a.last_contact_date < x.day);
-    return null;
-end $$;
-create or replace trigger activities_touch after insert on {activities}
-    referencing new table as fresh for each statement execute function reveille.touch_contact();
-alter table {activities} enable always trigger activities_touch;
-
--- An operator's correction of an assignment's last contact, kept until a later activity moves the
--- host's date on. False: no such assignment.
-create or replace function reveille.set_contact(p_assignment uuid, p_date date, p_by text)
-returns boolean
-language sql security definer set search_path = pg_catalog, pg_temp set row_security = off
-as $$
-    with o as (
-        insert into reveille.contact_override as c(assignment_id, contact_date, replaced, set_by)
-        select a.id, p_date, a.last_contact_date, p_by from {assignments} a
-         where a.id = p_assignment
-        on conflict (assignment_id) do update
-            set contact_date = excluded.contact_date, replaced = excluded.replaced,
-                set_by = excluded.set_by, set_at = now()
-        returning 1)
-    select exists (select from o)
-$$;
-
--- The contact date that counts, given the host's: the correction while it still replaces that one.
-create or replace function reveille.last_contact(p_assignment uuid, p_host date) returns date
-language sql stable security definer set search_path = pg_catalog, pg_temp set row_security = off
-as $$
-    select coalesce((select o.contact_date from reveille.contact_override o
-                      where o.assignment_id = p_assignment
-                        and p_host is not distinct from o.replaced), p_host)
-$$;
-
 create index if not exists reveille_activities_user_date on {activities}(user_id, activity_date);
 create index if not exists reveille_assignments_active on {assignments}(peer_mentor_id)
     where status = 'active';
 create index if not exists reveille_mentors_active on {peer_mentors}(id) where status = 'active';
-$sql$;
-begin
-    set local search_path = pg_catalog;    -- so that regclass writes names with their schema
-    for h in select name, to_regclass(rel) as rel from reveille.host_table loop
-        source := replace(source, '{' || h.name || '}', h.rel::text);
-    end loop;
-    execute source;
+$sql$);
 end $do$;
 reset search_path;
 
@@ -169,31 +158,16 @@ declare
 begin
     foreach f in array array[
         'reveille.source_mentors(uuid, int, date)', 'reveille.lookup_mentors(uuid[])',
-        'reveille.judge_mentors(uuid[], date, jsonb)', 'reveille.owned_by(uuid[], uuid[])',
-        'reveille.touch_contact()', 'reveille.set_contact(uuid, date, text)',
-        'reveille.last_contact(uuid, date)']::regprocedure[]
+        'reveille.judge_mentors(uuid[], date, jsonb)',
+        'reveille.owned_by(uuid[], uuid[])']::regprocedure[]
     loop
         execute format('revoke all on function %s from public', f);
         execute format('grant execute on function %s to reveille_owner', f);
     end loop;
-    grant execute on function reveille.set_contact(uuid, date, text) to reveille_producer;
     -- a table of another owner, or FORCE RLS, fails here with its name, and not at 06:00
     perform reveille.source_mentors(null, 1, current_date);
     perform reveille.lookup_mentors(array[nil]);
-    perform reveille.judge_mentors(array[nil], current_date, '{"inactivity": {}}');
+    perform reveille.judge_mentors(array[nil], current_date,
+                                   '{"inactivity": {}, "milestone": {"cooldown_days": 1}}');
     perform reveille.owned_by(array[nil], array[nil]);
 end $$;
-
--- ---- the first job --------------------------------------------------------------------------
-
-set role reveille_owner;
-insert into reveille.scenario_config(scenario_type, cooldown_days, params)
-    values ('inactivity', 30, '{"days": 60}')
-on conflict do nothing;
-insert into reveille.job(job_name, cron_name, schedule, engine, source, lookup, scenario_types,
-                         component)
-    values ('scenario_scheduler', 'scenario-scheduler-daily', '0 6 * * *', 'http',
-            'reveille.source_mentors', 'reveille.lookup_mentors', '{inactivity}',
-            'scenario-scheduler')
-on conflict do nothing;
-reset role;

@@ -38,6 +38,7 @@ GATE = 4711                       # the advisory lock that holds planning up (se
 # waits, from its second page on, while a test holds the gate; `drill`: judged by the engine noop.
 TEMPLATE = f"""
 delete from reveille.engine_share where engine <> all(array{list(ENGINES)!r});
+delete from reveille.job where engine <> all(array{list(ENGINES)!r});
 delete from reveille.engine where engine <> all(array{list(ENGINES)!r});
 update reveille.engine set topic_partitions = {PARTITIONS};
 create function public.gated_source(p_cursor uuid, n int, on_date date)

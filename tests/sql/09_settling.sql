@@ -2,7 +2,8 @@
 begin;
 select no_plan();
 select test.job('s', 'noop', '{inactivity,milestone}');
-insert into reveille.scenario_config(scenario_type, cooldown_days) values ('milestone', 7);
+update reveille.scenario_config set enabled = true, cooldown_days = 7
+ where scenario_type = 'milestone';
 select test.mentors(1, 4);
 
 -- settle_slice with one decision a row: {"pos", "scen", "act"?, "user"?, "about"?, "payload"?}.

@@ -2,7 +2,8 @@
 begin;
 select no_plan();
 select test.job('one', 'noop', '{inactivity,milestone}'), test.job('two');
-insert into reveille.scenario_config(scenario_type, cooldown_days) values ('milestone', 7);
+update reveille.scenario_config set enabled = true, cooldown_days = 7
+ where scenario_type = 'milestone';
 select test.mentors(1, 6);
 select test.run('one', 2) as a \gset
 select test.settle(:'a', 0);

@@ -3,7 +3,8 @@ begin;
 select no_plan();
 select test.job('v');
 select test.mentors(1, 10);
-insert into reveille.scenario_config(scenario_type, cooldown_days) values ('milestone', 7);
+update reveille.scenario_config set enabled = true, cooldown_days = 7
+ where scenario_type = 'milestone';
 update reveille.job set scenario_types = '{inactivity,milestone}' where job_name = 'v';
 select test.run('v', 4) as run \gset
 select is(test.differs(:'run'), 'the run is closed, slices without an outcome,'

@@ -45,7 +45,10 @@ select is_empty(
     $$ select proname from pg_proc
         where pronamespace = 'reveille'::regnamespace and proowner <> 'reveille_owner'::regrole
           and proname not in ('source_mentors', 'lookup_mentors', 'judge_mentors', 'owned_by',
-                              'touch_contact', 'set_contact', 'last_contact') $$,
+                              'touch_contact', 'recount_contact', 'set_contact', 'last_contact',
+                              'contact_that_counts', 'with_host_names', 'source_certifications',
+                              'lookup_certifications', 'judge_certifications', 'source_assignments',
+                              'lookup_assignments', 'judge_assignments') $$,
     'only what touches the host''s tables belongs to the migrating role');
 
 -- ---- tables: these rights, and no others

@@ -1,4 +1,4 @@
--- The functions on the host's tables: eligibility, ownership, contact dates.
+-- The functions on the host's tables: eligibility and ownership.
 begin;
 select no_plan();
 select test.mentors(1, 5), test.mentors(6, 6, 'paused'), test.mentors(7, 7, 'deactivated'),
@@ -38,53 +38,6 @@ select results_eq(
               array[test.mentor(50), test.mentor(2), test.mentor(3)]) order by 2 $$,
     $$ values (test.person(2), test.mentor(2)), (test.person(1), test.mentor(50)) $$,
     'R-D1: certifications and assignments belong to whom they belong');
-
--- ---- E8: contact dates
-create function pg_temp.contact(i int) returns date language sql as $$
-    select last_contact_date from assignments where id = test.mentor(i)
-$$;
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
-    test.mentor(1), '2026-03-01');
-select is(pg_temp.contact(1), date '2026-03-01', 'R-E8: an activity moves the last contact');
-insert into activities(user_id, assignment_id, activity_date, path)
-    select test.person(i), test.mentor(i), date '2026-02-01' + i, 'bulk' from generate_series(1,
-    3) i;
-select is(array(select pg_temp.contact(i) from generate_series(1, 3) i),
-          '{2026-03-01,2026-02-03,2026-02-04}'::date[],
-          'R-E8: in bulk, too, forward and never back');
-insert into activities(user_id, activity_date) values (test.person(4), '2026-03-01');
-select is(pg_temp.contact(4), null, 'R-E8: an activity of no assignment moves none');
-set local session_replication_role = replica;
-insert into activities(user_id, assignment_id, activity_date) values (test.person(5),
-    test.mentor(5), '2026-03-05');
-set local session_replication_role = origin;
-select is(pg_temp.contact(5), date '2026-03-05', 'R-E8: also what a replication tool inserts');
-create role app_user;
-grant insert on activities to app_user;
-create policy app on activities for insert to app_user with check (true);
-set local role app_user;
-insert into activities(user_id, assignment_id, activity_date)
-    select test.person(2), test.mentor(2), '2026-04-01';
-reset role;
-select is(pg_temp.contact(2), date '2026-04-01',
-          'R-E8: also by who may register activity and may not touch assignments');
-
-select ok(not reveille.set_contact(gen_random_uuid(), '2026-01-01', 'anna'),
-    'R-E8: no such assignment');
-select ok(reveille.set_contact(test.mentor(1), '2026-01-15', 'anna'),
-    'R-E8: a correction is taken');
-select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-01-15',
-    'R-E8: and counts');
-select is(reveille.last_contact(test.mentor(2), pg_temp.contact(2)), date '2026-04-01',
-          'R-E8: for that assignment alone');
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
-    test.mentor(1), '2026-02-01');
-select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-01-15',
-          'R-E8: it is kept through an older activity');
-insert into activities(user_id, assignment_id, activity_date) values (test.person(1),
-    test.mentor(1), '2026-05-01');
-select is(reveille.last_contact(test.mentor(1), pg_temp.contact(1)), date '2026-05-01',
-          'R-E8: until a later activity moves the date on');
 
 select * from finish();
 rollback;
