@@ -1,8 +1,5 @@
-/* The engine over HTTP: one POST a subject to the trigger engine (design 7), and what its end
- * means.
- *
- * HTTP/1.1 with connections kept, no redirects, no compression, no proxy from the environment: the
- * key goes to this URL and nowhere else. Answers' bytes are read by engine_http_answer.c. */
+/* The engine over HTTP: one POST a subject to the trigger engine (design 7). How a call runs and
+ * what its end means is http_calls.c's; answers' bytes are read by engine_http_answer.c. */
 #ifndef REVEILLE_ENGINE_HTTP_H
 #define REVEILLE_ENGINE_HTTP_H
 
@@ -23,9 +20,8 @@ int engine_http_new(struct loop *loop, const struct engine_http_config *cfg,
                     engine_answer_fn on_answer, void *arg, struct engine *ret_engine,
                     struct err *err) MUST_CHECK;
 
-/* Sends `Authorization: Bearer KEY` from the next call on; NULL: nothing. The key is copied, and
- * wiped when it is replaced or freed. CONFIG for a key that does not fit into a header: then the
- * old one stays. */
+/* Sends `Authorization: Bearer KEY` from the next call on; NULL: nothing. As
+ * http_calls_set_token. */
 int engine_http_set_key(struct engine *engine, const char *key, struct err *err) MUST_CHECK;
 
 #endif

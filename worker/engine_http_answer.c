@@ -120,13 +120,10 @@ struct answer *engine_http_answer(const char *bytes, size_t len, const struct uu
     json_t *root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, NULL);
     if (root == NULL)
         return answer_failed(ERR_LOGIC, TRY_ANSWERED, false, "an answer that is not JSON");
-    struct answer *a = calloc(1, sizeof(*a));
+    struct answer *a = answer_nothing_due();
     if (a != NULL) {
         const char *why = read_answer(root, asked, a);
-        if (why == NULL) {
-            a->sign = TRY_ANSWERED;
-            a->ok = true;
-        } else {
+        if (why != NULL) {
             answer_free(a);
             a = answer_failed(ERR_LOGIC, TRY_ANSWERED, false, why);
         }

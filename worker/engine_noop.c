@@ -38,13 +38,11 @@ static void timer_fired(void *arg)
 {
     struct engine_noop *e = CHECK_MAGIC(struct engine_noop, arg, NOOP_MAGIC);
     for (int left = e->n; left > 0 && e->n > 0; left--) {
-        struct answer *a = calloc(1, sizeof(*a));
+        struct answer *a = answer_nothing_due();
         if (a == NULL) {
             loop_timer_arm(e->timer, ENGINE_ANSWER_AGAIN_MS);
             return;
         }
-        a->sign = TRY_ANSWERED;
-        a->ok = true;
         struct asked one = e->asked[--e->n];
         e->on_answer(e->arg, one.ref, a, clock_mono_us() - one.at_us);
     }

@@ -1,5 +1,5 @@
 /* libcurl's multi handle on our loop: sockets, the one timer, what has ended. Knows nothing of what
- * is asked or answered; engine_http.c is its only user so far. */
+ * is asked or answered; http_calls.c is its only user. */
 #ifndef REVEILLE_HTTP_WIRE_H
 #define REVEILLE_HTTP_WIRE_H
 

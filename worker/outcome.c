@@ -40,3 +40,13 @@ struct answer *answer_failed(enum err_class cls, enum try_sign sign, bool retry,
     strncpy(a->text, text, sizeof(a->text) - 1); /* the last byte stays zero */
     return a;
 }
+
+struct answer *answer_nothing_due(void)
+{
+    struct answer *a = calloc(1, sizeof(*a));
+    if (a == NULL)
+        return NULL;
+    a->sign = TRY_ANSWERED;
+    a->ok = true;
+    return a;
+}

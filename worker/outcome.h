@@ -73,4 +73,7 @@ void answer_free(struct answer *a);
 /* Returns owned: an answer that failed; NULL only when memory runs out. */
 struct answer *answer_failed(enum err_class cls, enum try_sign sign, bool retry, const char *text);
 
+/* Returns owned: an answer that holds, without decisions; NULL only when memory runs out. */
+struct answer *answer_nothing_due(void);
+
 #endif

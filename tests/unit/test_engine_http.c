@@ -1,6 +1,6 @@
-/* Tests engine_http.c: what a call says, what each answer means, and that each call has one. What
- * happens to connections is test_http_wire.c's, the reading of answers test_engine_http_answer.c's.
- */
+/* Tests engine_http.c and, through it, http_calls.c: what a call says, what each answer means, and
+ * that each call has one. What happens to connections is test_http_wire.c's, the reading of
+ * answers test_engine_http_answer.c's. */
 #include "engine_http_world.h"
 
 /* ---- what is sent ------------------------------------------------------------------------ */
