@@ -45,6 +45,7 @@ static const struct range {
 /* Separated by spaces. */
 static const char *const choices[CONFIG_COUNT] = {
     [CFG_REVEILLE_ENV] = "production development",
+    [CFG_DYNAMICS_ENABLED] = "true false",
     [CFG_LOG_LEVEL] = "debug info warn error",
 };
 

@@ -2,8 +2,10 @@
 #include "engines.h"
 
 #include "attrs.h"
+#include "engine_dynamics.h"
 #include "engine_http.h"
 #include "engine_noop.h"
+#include "limits.h"
 #include "pool_core.h"
 
 #include <stdlib.h>
@@ -46,12 +48,24 @@ static int make_noop(struct loop *loop, struct config *cfg UNUSED, engine_answer
     return engine_noop_new(loop, on_answer, arg, ret_engine, err);
 }
 
+static int make_dynamics(struct loop *loop, struct config *cfg, engine_answer_fn on_answer,
+                         void *arg, struct engine *ret_engine, struct err *err)
+{
+    struct engine_dynamics_config dynamics = {
+        .enabled = strcmp(config_text(cfg, CFG_DYNAMICS_ENABLED), "true") == 0,
+        .url = config_text(cfg, CFG_DYNAMICS_URL),
+        .token = config_secret(cfg, CFG_DYNAMICS_TOKEN)->text,
+        .timeout_ms = ENGINE_TIMEOUT_MS};
+    return engine_dynamics_new(loop, &dynamics, on_answer, arg, ret_engine, err);
+}
+
 static const struct kind {
     const char *name;
     int (*make)(struct loop *loop, struct config *cfg, engine_answer_fn on_answer, void *arg,
                 struct engine *ret_engine, struct err *err);
 } kinds[] = {
     {"http", make_http},
+    {"dynamics", make_dynamics},
     {"noop", make_noop},
 };
 
@@ -98,14 +112,15 @@ static int add_all(struct engines *e, struct loop *loop, struct config *cfg, str
         const struct kind *kind = kind_named(p, len);
         if (kind == NULL)
             return err_set(err, ERR_CONFIG, "unknown",
-                           "WORKER_ENGINES: %.*s is no engine of this worker: http, noop",
+                           "WORKER_ENGINES: %.*s is no engine of this worker: http, dynamics, noop",
                            len < 40 ? (int)len : 40, p);
         if (add(e, kind, loop, cfg, err))
             return -1;
         p += len;
     }
     if (e->count == 0)
-        return err_set(err, ERR_CONFIG, "empty", "WORKER_ENGINES: at least one of http, noop");
+        return err_set(err, ERR_CONFIG, "empty",
+                       "WORKER_ENGINES: at least one of http, dynamics, noop");
     return 0;
 }
 
@@ -151,11 +166,29 @@ const char *const *engines_names(const struct engines *e)
     return e->names;
 }
 
+/* Whoever pastes the wrong one must not send the service key to somebody else. */
+static int take_token(struct engine *engine, struct config *cfg, struct err *err)
+{
+    const struct secret *token = config_secret(cfg, CFG_DYNAMICS_TOKEN);
+    if (!engine_dynamics_is_off(engine) && token->text != NULL &&
+        secret_matches(config_secret(cfg, CFG_SUPABASE_SERVICE_ROLE_KEY), token->text, token->len))
+        return err_set(err, ERR_CONFIG, "token",
+                       "DYNAMICS_TOKEN: is the service role key, which goes to the trigger engine "
+                       "only");
+    return engine_dynamics_set_token(engine, token->text, err);
+}
+
 int engines_take_secrets(struct engines *e, struct config *cfg, struct err *err)
 {
     const char *key = config_secret(cfg, CFG_SUPABASE_SERVICE_ROLE_KEY)->text;
     for (int i = 0; i < e->count; i++)
-        if (strcmp(e->names[i], "http") == 0 && engine_http_set_key(&e->at[i], key, err))
+        if ((strcmp(e->names[i], "http") == 0 && engine_http_set_key(&e->at[i], key, err)) ||
+            (strcmp(e->names[i], "dynamics") == 0 && take_token(&e->at[i], cfg, err)))
             return -1;
     return 0;
+}
+
+bool engines_is_off(const struct engines *e, int i)
+{
+    return strcmp(e->names[i], "dynamics") == 0 && engine_dynamics_is_off(&e->at[i]);
 }

@@ -23,6 +23,8 @@ void engines_free(struct engines *e);
 int engines_count(const struct engines *e); /* 1 … POOL_ENGINES_MAX */
 const struct engine *engines_at(const struct engines *e, int i);
 const char *const *engines_names(const struct engines *e); /* lent */
+/* Whether it is switched off: it answers everything and calls nobody. */
+bool engines_is_off(const struct engines *e, int i);
 
 /* Takes the secrets as they are in cfg now. */
 int engines_take_secrets(struct engines *e, struct config *cfg, struct err *err) MUST_CHECK;

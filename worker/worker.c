@@ -57,6 +57,9 @@ static void say_started(struct worker *w)
     for (size_t i = 0; i < n; i++)
         log_event(w->log, EV_CONFIG_WARNING, log_name("name", warnings[i]),
                   log_name("problem", "unknown to librdkafka: ignored"));
+    for (int i = 0; i < engines_count(w->engines); i++)
+        if (engines_is_off(w->engines, i))
+            log_event(w->log, EV_ENGINE_OFF, log_name("engine", engines_names(w->engines)[i]));
 }
 
 int worker_set_up(struct worker *w, struct err *err)

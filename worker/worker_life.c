@@ -173,19 +173,17 @@ static void drain(void *arg, const char *signal_name)
 
 /* ---- reading again ----------------------------------------------------------------------- */
 
-static void refresh_key(struct worker *w)
+static void refresh_secret(struct worker *w, enum config_key key, const char *slot)
 {
     bool changed = false;
     struct err err = ERR_INIT;
-    struct secret *key = config_secret(w->cfg, CFG_SUPABASE_SERVICE_ROLE_KEY);
-    int failed = secret_refresh(key, &changed, &err);
+    int failed = secret_refresh(config_secret(w->cfg, key), &changed, &err);
     if (failed == 0 && changed)
         failed = engines_take_secrets(w->engines, w->cfg, &err);
     if (failed)
-        log_event(w->log, EV_SECRET_UNREADABLE, log_name("slot", "service_role_key"),
-                  LOG_ERR(&err));
+        log_event(w->log, EV_SECRET_UNREADABLE, log_name("slot", slot), LOG_ERR(&err));
     else if (changed)
-        log_event(w->log, EV_SECRET_CHANGED, log_name("slot", "service_role_key"));
+        log_event(w->log, EV_SECRET_CHANGED, log_name("slot", slot));
 }
 
 /* The environment of a process does not change, but the file that LOG_LEVEL_FILE names does. */
@@ -205,7 +203,8 @@ static void refresh_level(struct worker *w)
 static void reload(void *arg)
 {
     struct worker *w = worker_of(arg);
-    refresh_key(w);
+    refresh_secret(w, CFG_SUPABASE_SERVICE_ROLE_KEY, "service_role_key");
+    refresh_secret(w, CFG_DYNAMICS_TOKEN, "dynamics_token");
     refresh_level(w);
 }
 

@@ -29,9 +29,9 @@ PROGRAMS = Path(os.environ.get("REVEILLE_FLOW_PROGRAMS", ROOT / "build" / "debug
 # The witness is not under test: without sanitizers, if it is built so.
 ENGINE_PROGRAMS = next((folder for folder in (ROOT / "build" / "release" / "bin",)
                         if (folder / "reveille-scripted-engine").exists()), PROGRAMS)
-ENGINES = ("http", "noop")        # those whose workers exist; the others' rows are taken out
+ENGINES = ("http", "dynamics", "noop")  # those whose workers exist; the others' rows are taken out
 PARTITIONS = 4                    # few, so that small runs use them all
-TOPIC_PREFIXES = 30               # of an embedded broker, which has room for 64 topics
+TOPIC_PREFIXES = 64 // len(ENGINES)  # of an embedded broker, which has room for 64 topics
 GATE = 4711                       # the advisory lock that holds planning up (see TEMPLATE)
 
 # What the tests add to a fresh database. `gated`: scenario_scheduler planned by a source that

@@ -1,4 +1,4 @@
-/* What the tests of the engine over HTTP share: an engine with a claim of many subjects, an HTTP
+/* What the tests of the engines over HTTP share: an engine with a claim of many subjects, an HTTP
  * server on the same loop, and a raw socket where the server must misbehave. Waits run the loop
  * until something came; nothing sleeps. */
 #ifndef REVEILLE_ENGINE_HTTP_WORLD_H
@@ -44,9 +44,12 @@ struct world {
     int status;
     const char *body; /* NULL: decisions for whoever is asked; "": nothing, ever */
     size_t body_len;
+    bool empty; /* with "": an answer without a body */
     const char *const *headers;
     int requests;
     char seen_body[1024], seen_auth[128], seen_key[256], seen_trace[64], seen_type[64];
+    char seen_path[128], seen_odata[16];
+    enum http_method seen_method;
     bool seen_expect;
     /* the raw one */
     int listener;
@@ -78,8 +81,11 @@ static inline void serve(void *arg, struct http_request *req)
     copy_header(w->seen_key, sizeof(w->seen_key), req, "Idempotency-Key");
     copy_header(w->seen_trace, sizeof(w->seen_trace), req, "traceparent");
     copy_header(w->seen_type, sizeof(w->seen_type), req, "Content-Type");
+    copy_header(w->seen_odata, sizeof(w->seen_odata), req, "OData-Version");
+    snprintf(w->seen_path, sizeof(w->seen_path), "%s", http_path(req));
+    w->seen_method = http_method_of(req);
     w->seen_expect = http_header(req, "Expect") != NULL;
-    if (w->body != NULL && w->body_len == 0)
+    if (w->body != NULL && w->body_len == 0 && !w->empty)
         return; /* never answered: its timeout is the test */
     const char *id = strstr(asked, "\"peer_mentor_id\":\"");
     int n = snprintf(body, sizeof(body),
