@@ -146,7 +146,8 @@ def test_r_p1_50_mentors_and_the_engine_gets_exactly_those_50(world):
     world.start_producer()
     world.start_workers(1)
     run = world.ask()
-    assert world.ended(run)["total_evaluated"] == 50
+    summary = world.ended(run)
+    assert (summary["total_active_mentors"], summary["total_evaluated"]) == (50, 50)
     calls = world.engine.calls()
     assert len(calls) == 50 and {call.mentor for call in calls} == roster
     assert_exact(world, run, limit=10)
