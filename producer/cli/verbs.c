@@ -1,0 +1,70 @@
+/* The verbs of `reveille`, as data: words, options, a line of help and an example each. main.c runs
+ * them, help.c shows them, man.c writes the manual from them; what a verb does is in its own file.
+ */
+#include "verbs.h"
+
+#include <string.h>
+
+const struct option_spec verbs_common_options[] = {
+    {"json", NULL, false, "one JSON document on stdout, nothing else"},
+    {"help", NULL, false, "this text"},
+    {"version", NULL, false, "the version"},
+    {NULL, NULL, false, NULL},
+};
+static const struct option_spec no_options[] = {{NULL, NULL, false, NULL}};
+static const struct option_spec run_options[] = {
+    {"date", "YYYY-MM-DD", false, "the day that is judged (default: today in the job's time zone)"},
+    {"scenario", "TYPE", true, "only this scenario; may be repeated"},
+    {"subject", "ID", true, "only this mentor, if eligible; may be repeated"},
+    {"shadow", NULL, false, "judge and count, dispatch nothing"},
+    {"wait", "[=SECONDS]", false, "follow the run until it has ended, or for so long"},
+    {NULL, NULL, false, NULL},
+};
+static const struct option_spec runs_options[] = {
+    {"last", "N", false, "how many, newest first (20)"},
+    {NULL, NULL, false, NULL},
+};
+static const struct option_spec status_options[] = {
+    {"watch", NULL, false, "follow it until it has ended"},
+    {NULL, NULL, false, NULL},
+};
+static const struct option_spec migrate_options[] = {
+    {"dry-run", NULL, false, "only list what would be applied"},
+    {"dir", "DIR", false, "the folder of migrations (default: the installed one, or ./migrations)"},
+    {NULL, NULL, false, NULL},
+};
+
+static const struct verb table[] = {
+    {"run", "JOB", "ask for a run of a job, by hand", "reveille run scenario_scheduler --wait",
+     run_options, 1, 1, verb_run},
+    {"runs", "[JOB]", "list runs, newest first", "reveille runs scenario_scheduler --last 5",
+     runs_options, 0, 1, verb_runs},
+    {"status", "[RUN]", "one run: state, totals, rate, time left, partitions",
+     "reveille status latest --watch", status_options, 0, 1, verb_status},
+    {"verify", "[RUN]", "recount a run from its rows", "reveille verify latest:scenario_scheduler",
+     no_options, 0, 1, verb_verify},
+    {"why-open", "[RUN]", "the slices that keep a run open", "reveille why-open", no_options, 0, 1,
+     verb_why_open},
+    {"workers", "", "who lives, and what each held when it last said so (up to 5 s ago)",
+     "reveille workers --json", no_options, 0, 0, verb_workers},
+    {"cancel", "RUN", "end a run: pending slices become unreached", "reveille cancel latest",
+     no_options, 1, 1, verb_cancel},
+    {"engines", "[list [ENGINE] | set ENGINE KEY=VALUE…]",
+     "how many calls an engine gets at a time", "reveille engines set http concurrency=20",
+     no_options, 0, ARGS_WORDS_MAX, verb_engines},
+    {"migrate", "", "apply the migrations that are missing", "reveille migrate --dry-run",
+     migrate_options, 0, 0, verb_migrate},
+};
+
+const struct verb *verbs_at(size_t i)
+{
+    return i < COUNT_OF(table) ? &table[i] : NULL;
+}
+
+const struct verb *verbs_find(const char *name)
+{
+    for (size_t i = 0; i < COUNT_OF(table); i++)
+        if (strcmp(table[i].name, name) == 0)
+            return &table[i];
+    return NULL;
+}
