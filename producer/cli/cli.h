@@ -39,6 +39,7 @@ int verb_verify(struct cli *cli, const struct args *args);
 int verb_why_open(struct cli *cli, const struct args *args);
 int verb_workers(struct cli *cli, const struct args *args);
 int verb_cancel(struct cli *cli, const struct args *args);
+int verb_assignments(struct cli *cli, const struct args *args);
 int verb_engines(struct cli *cli, const struct args *args);
 int verb_migrate(struct cli *cli, const struct args *args);
 

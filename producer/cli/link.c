@@ -4,7 +4,10 @@
 #include "print.h"
 #include "scrub.h"
 
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* Notices of our own functions are warnings for the operator; the rest is not for a terminal. */
 static void on_notice(void *arg UNUSED, const PGresult *notice)
@@ -59,6 +62,14 @@ static int explain(const struct cli *cli, const PGresult *result)
         say("%s: this verb needs another database role (see `reveille help VERB`)", text);
         return CLI_USAGE;
     }
+    if (state != NULL && !strncmp(state, "22", 2)) { /* a value that cannot be read as what it is */
+        say("%s", text);
+        return CLI_USAGE;
+    }
+    if (state != NULL && !strcmp(state, "57014")) {
+        say("the database broke it off: %s", text);
+        return CLI_AWAY;
+    }
     say("the database refused: %s%s%s%s", text, state ? " [" : "", state ? state : "",
         state ? "]" : "");
     return CLI_NO;
@@ -74,6 +85,70 @@ PGresult *link_query(struct cli *cli, const char *sql, int n, const char *const 
     *ret_exit = explain(cli, result);
     PQclear(result);
     return NULL;
+}
+
+/* Waits for the statement under way to be answered, and says now and then that it is. */
+static void wait_answer(struct cli *cli, const char *what)
+{
+    char text[PRINT_SIZE];
+    struct timespec start, now;
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    for (int lines = 1; PQconsumeInput(cli->db) && PQisBusy(cli->db);) {
+        struct pollfd fd = {.fd = PQsocket(cli->db), .events = POLLIN};
+        (void)poll(&fd, 1, CLI_LOOK_MS); /* an error of the socket shows in PQconsumeInput */
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        double seconds =
+            (double)(now.tv_sec - start.tv_sec) + (double)(now.tv_nsec - start.tv_nsec) / 1e9;
+        if (seconds < (double)lines * CLI_LINES_S)
+            continue;
+        lines++;
+        if (on_terminal())
+            fputs("\r\033[K", stderr);
+        fprintf(stderr, "reveille: %s, %s so far%s", what, print_duration(seconds, text),
+                on_terminal() ? "" : "\n");
+    }
+    print_bar_end();
+}
+
+/* The answer to a statement that may take long; its rows, or NULL and *ret_exit. */
+static PGresult *ask_and_wait(struct cli *cli, const char *what, const char *sql, int n,
+                              const char *const *params, int *ret_exit)
+{
+    PGresult *result = NULL;
+    if (PQsendQueryParams(cli->db, sql, n, NULL, params, NULL, NULL, 0)) {
+        wait_answer(cli, what);
+        result = PQgetResult(cli->db);
+        for (PGresult *more; (more = PQgetResult(cli->db)) != NULL;)
+            PQclear(more);
+    }
+    ExecStatusType status = PQresultStatus(result); /* of NULL: an error */
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK)
+        return result;
+    *ret_exit = explain(cli, result);
+    PQclear(result);
+    return NULL;
+}
+
+PGresult *link_query_patiently(struct cli *cli, const char *what, int seconds, const char *sql,
+                               int n, const char *const *params, int *ret_exit)
+{
+    char bound[PRINT_SIZE];
+    snprintf(bound, sizeof(bound), "%ds", seconds);
+    const char *const bounds[] = {bound};
+    PGresult *begun = link_query(cli, "begin transaction read only", 0, NULL, ret_exit);
+    PGresult *set = begun == NULL
+                        ? NULL
+                        : link_query(cli,
+                                     "select set_config('statement_timeout', $1, true), "
+                                     "set_config('client_connection_check_interval', '2s', true)",
+                                     1, bounds, ret_exit);
+    PQclear(begun);
+    PQclear(set);
+    if (set == NULL)
+        return NULL;
+    PGresult *result = ask_and_wait(cli, what, sql, n, params, ret_exit);
+    PQclear(PQexec(cli->db, "rollback")); /* a link that broke says so at the next statement */
+    return result;
 }
 
 int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE])

@@ -14,6 +14,12 @@ int link_open(struct cli *cli);
 PGresult *link_query(struct cli *cli, const char *sql, int n, const char *const *params,
                      int *ret_exit);
 
+/* The same for a statement that may take minutes: no statement_timeout of the role but `seconds`, a
+ * line on stderr now and then that `what` is still under way, and the server gives up when we are
+ * gone. Runs in a transaction of its own, which changes nothing. */
+PGresult *link_query_patiently(struct cli *cli, const char *what, int seconds, const char *sql,
+                               int n, const char *const *params, int *ret_exit);
+
 /* The run that `word` names (an id, a unique prefix, latest[:JOB]; NULL: latest); CLI_YES and its
  * id, else said on stderr: CLI_NONE, CLI_USAGE (ambiguous), or what link_query says. */
 int link_find_run(struct cli *cli, const char *word, char ret_id[UUID_TEXT_SIZE]);

@@ -54,8 +54,8 @@ int verb_verify(struct cli *cli, const struct args *args)
     if (code != CLI_YES)
         return code;
     const char *params[] = {run_id};
-    PGresult *checks = link_query(
-        cli,
+    PGresult *checks = link_query_patiently(
+        cli, "recounting", CLI_VERIFY_S,
         "select name, coalesce(expected, 0), coalesce(actual, 0), coalesce(holds, false) "
         "from reveille.verify_run($1::uuid)",
         1, params, &code);

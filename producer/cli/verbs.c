@@ -52,6 +52,8 @@ static const struct verb table[] = {
     {"engines", "[list [ENGINE] | set ENGINE KEY=VALUE…]",
      "how many calls an engine gets at a time", "reveille engines set http concurrency=20",
      no_options, 0, ARGS_WORDS_MAX, verb_engines},
+    {"assignments", "set-contact ID DATE", "correct an assignment's last contact, kept",
+     "reveille assignments set-contact 2f0c… 2026-11-20", no_options, 3, 3, verb_assignments},
     {"migrate", "", "apply the migrations that are missing", "reveille migrate --dry-run",
      migrate_options, 0, 0, verb_migrate},
 };
