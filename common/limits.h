@@ -140,9 +140,10 @@
 #define ARGS_WORDS_MAX 32           /* words that are no options */
 #define ARGS_OPTIONS_MAX 64         /* options given, repeated ones counted */
 #define MIGRATION_MAX (1024 * 1024) /* bytes of one migration's file */
-#define CLI_OPEN_WAIT_S 10 /* for a run to be opened: a deaf producer polls once a second */
-#define CLI_LOOK_MS 250    /* between two looks at a run */
-#define CLI_VERIFY_S 3600  /* a proof recounts every row: a million take half a minute */
-#define CLI_LINES_S 5      /* between progress lines where there is no terminal */
+#define CLI_OPEN_WAIT_S 10   /* for a run to be opened: a deaf producer polls once a second */
+#define CLI_LOOK_MS 250      /* between two looks at a run */
+#define CLI_VERIFY_S 3600    /* a proof recounts every row: a million take half a minute */
+#define CLI_PRUNE_AGE "400d" /* what prune keeps: a year, and time to look back at it */
+#define CLI_LINES_S 5        /* between progress lines where there is no terminal */
 
 #endif

@@ -28,6 +28,15 @@ static const struct option_spec status_options[] = {
     {"watch", NULL, false, "follow it until it has ended"},
     {NULL, NULL, false, NULL},
 };
+static const struct option_spec why_options[] = {
+    {"run", "RUN", false, "only what this run did"},
+    {NULL, NULL, false, NULL},
+};
+static const struct option_spec prune_options[] = {
+    {"older-than", "DAYS", false,
+     "keep what is younger (" CLI_PRUNE_AGE "); who was judged is kept 30 days at most"},
+    {NULL, NULL, false, NULL},
+};
 static const struct option_spec migrate_options[] = {
     {"dry-run", NULL, false, "only list what would be applied"},
     {"dir", "DIR", false, "the folder of migrations (default: the installed one, or ./migrations)"},
@@ -45,6 +54,8 @@ static const struct verb table[] = {
      no_options, 0, 1, verb_verify},
     {"why-open", "[RUN]", "the slices that keep a run open", "reveille why-open", no_options, 0, 1,
      verb_why_open},
+    {"why", "SUBJECT", "all that happened to one mentor, by any of its ids",
+     "reveille why 5b7e1c1e-0d5c-4d0f-9d0e-3f6a2b8c7d10 --run latest", why_options, 1, 1, verb_why},
     {"workers", "", "who lives, and what each held when it last said so (up to 5 s ago)",
      "reveille workers --json", no_options, 0, 0, verb_workers},
     {"cancel", "RUN", "end a run: pending slices become unreached", "reveille cancel latest",
@@ -54,6 +65,8 @@ static const struct verb table[] = {
      no_options, 0, ARGS_WORDS_MAX, verb_engines},
     {"assignments", "set-contact ID DATE", "correct an assignment's last contact, kept",
      "reveille assignments set-contact 2f0c… 2026-11-20", no_options, 3, 3, verb_assignments},
+    {"prune", "", "remove old runs, logs and what they left behind",
+     "reveille prune --older-than 400d", prune_options, 0, 0, verb_prune},
     {"migrate", "", "apply the migrations that are missing", "reveille migrate --dry-run",
      migrate_options, 0, 0, verb_migrate},
 };

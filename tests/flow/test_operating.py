@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from parts import PROGRAMS
-from stack.database import OPERATOR
+from stack.database import ADMIN, OPERATOR
 from world import JOB, until
 
 
@@ -41,6 +41,48 @@ def test_r_e8_an_assignments_last_contact_is_corrected_and_kept(stack):
         done = stack.cli("assignments", "set-contact", *words)
         assert done.code == code and done.err and not done.out, words
     assert stack.cli("assignments", "forget", one, "2026-03-04").code == 2
+
+
+# ---- why
+
+def test_why_tells_one_mentors_way_through_a_run(stack):
+    mentor, user = stack.db.row("select id::text, user_id::text from public.peer_mentors limit 1")
+    done = stack.cli("why", mentor, "--run", "latest", "--json", role=OPERATOR)
+    assert done.code == 0, done.err
+    part, = done.json["runs"]
+    assert (part["run_id"], part["outcome"]) == (stack.first_run, "evaluated")
+    assert part["worker"].split(":")[1] == str(stack.programs["worker-1"].daemon.pid())
+    assert part["scenarios"] == [{"scenario_type": "inactivity", "result": "dispatched"}]
+    assert done.json["notifications"][0]["slice"] == part["slice"]
+    text = stack.cli("why", user)
+    assert text.code == 0 and f"mentor {mentor}" in text.out and "evaluated" in text.out
+    assert "dispatched" in text.out and "cooldown until" in text.out
+    assert stack.cli("why", "00000000-0000-4000-8000-000000000000").code == 3
+    assert stack.cli("why", mentor, "--run", "ffffffff").code == 3
+    assert stack.cli("why", "somebody").code == 2
+
+
+# ---- prune
+
+def test_prune_removes_what_is_old_keeps_the_rest_and_says_so_in_the_audit(stack):
+    old = stack.cli("run", JOB, "--date", "2026-01-08", "--wait", "--json").json["run_id"]
+    stack.db.rows("update reveille.run set started_at = started_at - interval '500 d', "
+                  "finished_at = finished_at - interval '500 d' where run_id = %s", old)
+    stack.db.rows("update reveille.trigger_request set requested_at = requested_at - interval "
+                  "'500 d' where run_id = %s", old)
+    for wrong in ("0d", "400", "a year", "-1d"):
+        assert stack.cli("prune", "--older-than", wrong, role=ADMIN).code == 2
+    assert stack.state(old) == "completed"
+    done = stack.cli("prune", "--older-than", "400d", "--json", role=ADMIN)
+    assert done.code == 0, done.err
+    assert (done.json["slices"], done.json["runs"], done.json["requests"]) == (3, 1, 1)
+    assert stack.cli("status", old).code == 3
+    assert stack.cli("verify", stack.first_run).code == 0, "the young one is whole"
+    assert stack.db.value("select detail from reveille.audit where action = 'prune'") == done.json
+    again = stack.cli("prune", role=ADMIN)
+    assert again.code == 0 and "runs" in again.out
+    refused = stack.cli("prune", role="reveille_reader")
+    assert refused.code == 2 and "another database role" in refused.err
 
 
 # ---- patience

@@ -17,7 +17,7 @@ insert into allowed values
     ('reveille_worker', '{ask_share,note_dead_letter,claim_slice,touch_slices,release_slices,settle_slice,
         judge_slices}'),
     ('reveille_reader', '{request_status,slot_of,cron_field,here,summary,summaries,find_run,progress_of,
-        why_open,verify_run}'),
+        why_open,verify_run,why}'),
     ('reveille_app', '{claim_notifications,mark_sent}'),
     ('reveille_invoker', '{request,slot_of,cron_field,here}'),
     ('cron_runner', '{}'),
@@ -48,7 +48,7 @@ select is_empty(
                               'touch_contact', 'recount_contact', 'set_contact', 'last_contact',
                               'contact_that_counts', 'with_host_names', 'source_certifications',
                               'lookup_certifications', 'judge_certifications', 'source_assignments',
-                              'lookup_assignments', 'judge_assignments') $$,
+                              'lookup_assignments', 'judge_assignments', 'subjects_of') $$,
     'only what touches the host''s tables belongs to the migrating role');
 
 -- ---- tables: these rights, and no others

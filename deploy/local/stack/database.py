@@ -33,7 +33,7 @@ grant select on cron.job, cron.job_run_details to {OPERATOR};
 # The operator has every power of every role; TCP asks for the one password of this cluster.
 FINISH = f"""
 select format('grant %I to {OPERATOR}', rolname) from pg_roles
- where rolname like 'reveille\\_%' and rolname <> '{OPERATOR}' \\gexec
+ where (rolname like 'reveille\\_%' or rolname = 'cron_runner') and rolname <> '{OPERATOR}' \\gexec
 select format('alter role %I password %L', rolname, :'password') from pg_roles
  where rolname like 'reveille\\_%' and rolcanlogin \\gexec
 """
