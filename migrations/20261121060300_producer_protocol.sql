@@ -78,7 +78,8 @@ begin
       into v_scenarios
       from reveille.scenario_config c
      where c.enabled and c.scenario_type = any(p_job.scenario_types)
-       and (params -> 'scenario_types' is null or params -> 'scenario_types' ? c.scenario_type);
+       and (p_request.params -> 'scenario_types' is null     -- c has params of its own
+            or p_request.params -> 'scenario_types' ? c.scenario_type);
     insert into reveille.run(job_name, slot, evaluation_date, dispatch_date, triggered_by, shadow,
                              selection, page_size, deadline_at, scenarios)
         values (p_job.job_name, p_request.slot, on_date, today, p_request.source,

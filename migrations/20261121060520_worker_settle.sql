@@ -4,21 +4,23 @@
 -- Positions are those of claim_slice's subject_ids, 1-based; the arrays are explained in the file
 -- before. What a caller does with an error:
 --   23505                a settle beside us was first: roll back, again with p_careful
---   another 22, 23, 54   data that the database refuses: roll back, again with p_each
+--   another 22, 23, 54,  data that the database or a judge refuses: roll back, again with p_each
+--   21, P0
 --   40P01 40001 55P03    roll back, again, up to five times with jitter
 
 set role reveille_owner;
 
 -- Everything about one or several slices that the caller has locked as pending. p_ids, p_nos: their
 -- subjects, one slice after the other, and the slice of each. e_pos, e_class, e_msg: subjects that
--- are errors. RV422: a result for a position outside the slices, or for a skipped one.
+-- are errors. Returns a row a slice: its numbers, and its errors, all of them, beside each other.
+-- RV422: a result for a position outside the slices, or for a skipped one.
 create or replace function reveille.write_outcome(
     p_run uuid, p_worker text, p_slices int[], p_ids uuid[], p_nos int[], p_skipped int[],
     p_pos int[], p_user uuid[], p_scen text[], p_act text[], p_about uuid[], p_payload text[],
     e_pos int[], e_class text[], e_msg text[], p_each boolean default false,
     p_careful boolean default false)
 returns table(slice_no int, evaluated int, skipped int, errors int, dispatched int,
-              suppressed int)
+              suppressed int, error_ids uuid[], error_classes text[], error_texts text[])
 language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -62,17 +64,26 @@ begin
         end if;
     end if;
     if bad <> '{}' then
+        select array_agg(b.pos), array_agg(b.class), array_agg(left(b.msg, 500))
+          into bad, e_class, e_msg      -- each subject once, with the first that was found
+          from (select distinct on (pos) * from unnest(bad, e_class, e_msg)
+                       with ordinality x(pos, class, msg, o) order by pos, o) b;
         insert into reveille.subject_error(run_id, subject_id, slice_no, error_class,
                                            error_message, attempt)
-        select distinct on (b.pos) p_run, p_ids[b.pos], s.slice_no, b.class, left(b.msg, 500),
-               s.attempt
-          from unnest(bad, e_class, e_msg) with ordinality b(pos, class, msg, o)
+        select p_run, p_ids[b.pos], s.slice_no, b.class, b.msg, s.attempt
+          from unnest(bad, e_class, e_msg) b(pos, class, msg)
           join reveille.slice s on s.run_id = p_run and s.slice_no = p_nos[b.pos]
-         order by b.pos, b.o
         on conflict do nothing;
     end if;
-    return query select * from reveille.write_numbers(p_run, p_worker, f.shadow, f.ks, p_slices,
-        p_ids, p_nos, p_skipped, bad, won, dup, p_pos, p_scen, p_act);
+    return query
+        select n.*, coalesce(e.ids, '{}'), coalesce(e.classes, '{}'), coalesce(e.texts, '{}')
+          from reveille.write_numbers(p_run, p_worker, f.shadow, f.ks, p_slices, p_ids, p_nos,
+                                      p_skipped, bad, won, dup, p_pos, p_scen, p_act) n
+          left join (
+            select p_nos[b.pos] as no, array_agg(p_ids[b.pos]) as ids,
+                   array_agg(b.class) as classes, array_agg(b.msg) as texts
+              from unnest(bad, e_class, e_msg) b(pos, class, msg)
+             group by 1) e on e.no = n.slice_no;
 end $$;
 
 -- A slice that too many workers did not survive: every subject an error. For claim_slice.
@@ -91,14 +102,16 @@ end $$;
 
 -- Settles one slice; any worker. Positions of subjects: p_skipped, p_pos (one a decision), e_pos
 -- (one an error); a position in none of them was evaluated and is due nothing. p_act: dispatch,
--- dispatched, suppress. p_payload: JSON text. Returns the slice's numbers. No row: it was not
--- pending (somebody settled it, or its run was ended): roll back, store the offset.
+-- dispatched, suppress. p_payload: JSON text. Returns the slice's numbers and its errors, those
+-- that the caller told of included, for their log lines. No row: it was not pending (somebody
+-- settled it, or its run was ended): roll back, store the offset.
 create or replace function reveille.settle_slice(
     p_run uuid, p_slice int, p_worker text, p_skipped int[], p_pos int[], p_user uuid[],
     p_scen text[], p_act text[], p_about uuid[], p_payload text[], e_pos int[] default '{}',
     e_class text[] default '{}', e_msg text[] default '{}', p_each boolean default false,
     p_careful boolean default false)
-returns table(evaluated int, skipped int, errors int, dispatched int, suppressed int)
+returns table(evaluated int, skipped int, errors int, dispatched int, suppressed int,
+              error_ids uuid[], error_classes text[], error_texts text[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 declare
@@ -111,7 +124,8 @@ begin
         return;
     end if;
     return query
-        select w.evaluated, w.skipped, w.errors, w.dispatched, w.suppressed
+        select w.evaluated, w.skipped, w.errors, w.dispatched, w.suppressed, w.error_ids,
+               w.error_classes, w.error_texts
           from reveille.write_outcome(p_run, p_worker, array[p_slice], ids,
                array_fill(p_slice, array[cardinality(ids)]), p_skipped, p_pos, p_user, p_scen,
                p_act, p_about, p_payload, e_pos, e_class, e_msg, p_each, p_careful) w;
@@ -156,7 +170,7 @@ begin
             about := about || a.about;
             payload := payload || a.payload;
         exception when data_exception or integrity_constraint_violation
-                    or program_limit_exceeded then
+                    or program_limit_exceeded or cardinality_violation or plpgsql_error then
             bad := bad || subject;
             messages := messages || sqlstate;
         end;
@@ -164,14 +178,14 @@ begin
 end $$;
 
 -- The sql engine: claim, judge and settle of one or several slices of one run, in one statement;
--- any worker. Returns a row for each slice that it settled: not those that are settled already, or
--- that somebody else lives on. After a lost connection call claim_slice first, so that the attempt
--- is counted: a backend that dies in here takes its count with it.
+-- any worker. Returns a row for each slice that it settled, as settle_slice does: not those that
+-- are settled already, or that somebody else lives on. After a lost connection call claim_slice
+-- first, so that the attempt is counted: a backend that dies in here takes its count with it.
 create or replace function reveille.judge_slices(
     p_run uuid, p_slices int[], p_worker text, p_each boolean default false,
     p_stale interval default '10 s', p_careful boolean default false)
 returns table(slice_no int, evaluated int, skipped int, errors int, dispatched int,
-              suppressed int)
+              suppressed int, error_ids uuid[], error_classes text[], error_texts text[])
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 #variable_conflict use_column

@@ -33,6 +33,10 @@ select is(pg_temp.claim(:'run', 0, 'w1'), 'claimed', 'its owner may claim it aga
 select is(attempt, 1, 'that is no new attempt') from reveille.slice where slice_no = 0;
 select is(pg_temp.claim(:'run', 9, 'w1'), 'unknown', 'an unknown slice is a dead letter');
 select is(pg_temp.claim(gen_random_uuid(), 0, 'w1'), 'unknown', 'so is one of an unknown run');
+select is((select outcome from reveille.claim_slice(:'run', 0, 'w1', '10 s', 5, 'http')), 'unknown',
+          'a slice is unknown to an engine that it was not planned for');
+select is((select outcome from reveille.claim_slice(:'run', 0, 'w1', '10 s', 5, 'noop')), 'claimed',
+          'and known to its own');
 
 -- ---- takeover
 select pg_temp.go_stale(:'run');
@@ -66,7 +70,11 @@ select is(pg_temp.claim(:'run', 0, 'w3'), 'claimed', 'and is free at once');
 select pg_temp.go_stale(:'run'), pg_temp.claim(:'run', 0, 'v' || n) from generate_series(3, 5) n;
 select is(attempt, 5, 'five workers may try a slice') from reveille.slice where slice_no = 0;
 select pg_temp.go_stale(:'run');
-select is(pg_temp.claim(:'run', 0, 'v6'), 'done', 'R-E2: the sixth settles it');
+select results_eq(
+    format($$ select outcome, job_name, component, subject_ids
+                from reveille.claim_slice(%L, 0, 'v6') $$, :'run'),
+    $$ select 'lost', 'c', 'reveille', array[test.mentor(1), test.mentor(2), test.mentor(3)] $$,
+    'R-E2, R-S4: the sixth settles it, and is told whose errors it has written');
 select results_eq(
     $$ select state, evaluated, skipped, errors, worker from reveille.slice where slice_no = 0 $$,
     $$ values ('done', 0, 0, 3, 'v6') $$, 'R-E2: every subject of it is an error');

@@ -10,8 +10,8 @@ select test.mentors(1, 4);
 create function pg_temp.settle(p_run uuid, p_slice int, p_skipped int[], p_decisions jsonb,
     e_pos int[] default '{}', e_class text[] default '{}', p_each boolean default false,
     p_careful boolean default false) returns text language sql as $$
-    select (select x::text from reveille.settle_slice(p_run, p_slice, 'w', p_skipped, d.pos,
-    d.users,
+    select (select row(x.evaluated, x.skipped, x.errors, x.dispatched, x.suppressed)::text
+              from reveille.settle_slice(p_run, p_slice, 'w', p_skipped, d.pos, d.users,
                d.scen, d.act, d.about, d.payload, e_pos, e_class,
                array_fill('went wrong'::text, array[cardinality(e_pos)]), p_each, p_careful) x)
       from (select coalesce(array_agg((e ->> 'pos')::int), '{}') as pos,

@@ -72,11 +72,12 @@ begin
       from unnest(c.user_ids) with ordinality x(u, o) cross join unnest(c.scenario_types) k
      where c.eligible[x.o] and (p_due is null or x.o = any(p_due));
     return query
-        select * from reveille.settle_slice(p_run, p_slice, p_worker,
+        select w.evaluated, w.skipped, w.errors, w.dispatched, w.suppressed
+          from reveille.settle_slice(p_run, p_slice, p_worker,
             array(select o::int from unnest(c.eligible) with ordinality x(e, o) where not e),
             d.pos, d.users, d.scen, array_fill('dispatch'::text, array[cardinality(d.pos)]),
             array_fill(null::uuid, array[cardinality(d.pos)]),
-            array_fill(null::text, array[cardinality(d.pos)]));
+            array_fill(null::text, array[cardinality(d.pos)])) w;
 end $$;
 
 -- Settles all pending slices of a run and closes it.
