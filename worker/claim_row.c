@@ -27,10 +27,8 @@ static const struct {
     const char *word;
     enum claim_outcome outcome;
 } outcomes[] = {
-    {"claimed", CLAIM_OURS},
-    {"busy", CLAIM_BUSY},
-    {"done", CLAIM_DONE},
-    {"unknown", CLAIM_UNKNOWN},
+    {"claimed", CLAIM_OURS}, {"busy", CLAIM_BUSY},       {"done", CLAIM_DONE},
+    {"lost", CLAIM_LOST},    {"unknown", CLAIM_UNKNOWN},
 };
 
 static int read_outcome(const char *word, enum claim_outcome *ret_outcome, struct err *err)
@@ -67,14 +65,16 @@ static int read_texts(const struct db_result *r, struct claim *c, struct err *er
     return 0;
 }
 
-static int read_subjects(const struct db_result *r, struct claim *c, struct err *err)
+static int read_subjects(const struct db_result *r, enum claim_outcome outcome, struct claim *c,
+                         struct err *err)
 {
     size_t subjects, users, flags;
     if (db_uuid_array(r, 0, SUBJECT_IDS, &c->subject_ids, &subjects, err) ||
         db_uuid_array(r, 0, USER_IDS, &c->user_ids, &users, err) ||
         db_bool_array(r, 0, ELIGIBLE, &c->eligible, &flags, err))
         return -1;
-    if (subjects != users || subjects != flags || subjects > INT_MAX)
+    bool alike = subjects == users && subjects == flags;
+    if (subjects > INT_MAX || (outcome == CLAIM_OURS && !alike))
         return err_set(err, ERR_PROTOCOL, "arrays", "claim_slice answered arrays of unlike length");
     c->n = (int)subjects;
     return 0;
@@ -90,7 +90,8 @@ void claim_row_read(const struct db_result *r, struct claim *c)
     }
     if (read_outcome(db_text(r, 0, OUTCOME), &outcome, &c->err))
         return;
-    if (outcome == CLAIM_OURS && (read_texts(r, c, &c->err) || read_subjects(r, c, &c->err)))
+    if ((outcome == CLAIM_OURS || outcome == CLAIM_LOST) &&
+        (read_texts(r, c, &c->err) || read_subjects(r, outcome, c, &c->err)))
         return;
     c->stale_ms = db_int(r, 0, STALE_MS);
     c->attempt = db_int(r, 0, ATTEMPT);

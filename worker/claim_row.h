@@ -9,7 +9,7 @@
 #define CLAIM_SQL                                                                    \
     "select outcome, stale_ms, attempt, job_name, component, evaluation_date::text," \
     " to_json(scenario_types)::text, shadow, subject_ids, user_ids, eligible"        \
-    " from reveille.claim_slice($1, $2, $3, $4::int * interval '1 ms', $5)"
+    " from reveille.claim_slice($1, $2, $3, $4::int * interval '1 ms', $5, $6)"
 
 /* Fills *c (all zero before) from the answer to CLAIM_SQL. What does not hold together, or a lack
  * of memory, ends as CLAIM_FAILED with c->err. */

@@ -1,6 +1,7 @@
 /* Another kind of judge is another implementation of this: asked about one subject, it answers
  * once. It holds no limit (share.h does), retries nothing (the core does), and knows no Kafka and
- * no database. */
+ * no database. A bulk engine only stands among the others: its slices are judged whole
+ * (engine_sql.h). */
 #ifndef REVEILLE_ENGINE_H
 #define REVEILLE_ENGINE_H
 
@@ -28,6 +29,7 @@ struct engine_call {
 struct engine {
     const char *name;   /* "http": also the end of its topic's name */
     int64_t timeout_ms; /* the longest a call can take, from start to answer */
+    int bulk; /* 0; else a bulk engine, slices at a time, and there is nothing of what follows */
     void *self;
     /* Starts a call; every failure, also at once, comes as an answer. */
     void (*start)(void *self, const struct engine_call *call);

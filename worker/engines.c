@@ -5,9 +5,11 @@
 #include "engine_dynamics.h"
 #include "engine_http.h"
 #include "engine_noop.h"
+#include "engine_sql.h"
 #include "limits.h"
 #include "pool_core.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,15 +61,32 @@ static int make_dynamics(struct loop *loop, struct config *cfg, engine_answer_fn
     return engine_dynamics_new(loop, &dynamics, on_answer, arg, ret_engine, err);
 }
 
+static int make_sql(struct loop *loop UNUSED, struct config *cfg UNUSED,
+                    engine_answer_fn on_answer UNUSED, void *arg UNUSED, struct engine *ret_engine,
+                    struct err *err UNUSED)
+{
+    *ret_engine = engine_sql_entry();
+    return 0;
+}
+
 static const struct kind {
     const char *name;
     int (*make)(struct loop *loop, struct config *cfg, engine_answer_fn on_answer, void *arg,
                 struct engine *ret_engine, struct err *err);
 } kinds[] = {
     {"http", make_http},
+    {"sql", make_sql},
     {"dynamics", make_dynamics},
     {"noop", make_noop},
 };
+
+static const char *kind_names(char *to, size_t size)
+{
+    int n = 0;
+    for (size_t i = 0; i < COUNT_OF(kinds); i++)
+        n += snprintf(to + n, size - (size_t)n, "%s%s", i > 0 ? ", " : "", kinds[i].name);
+    return to;
+}
 
 static const struct kind *kind_named(const char *name, size_t len)
 {
@@ -103,6 +122,7 @@ static int add(struct engines *e, const struct kind *kind, struct loop *loop, st
 
 static int add_all(struct engines *e, struct loop *loop, struct config *cfg, struct err *err)
 {
+    char names[64];
     const char *list = config_text(cfg, CFG_WORKER_ENGINES);
     for (const char *p = list; p != NULL && *p != '\0';) {
         p += strspn(p, ", ");
@@ -112,15 +132,15 @@ static int add_all(struct engines *e, struct loop *loop, struct config *cfg, str
         const struct kind *kind = kind_named(p, len);
         if (kind == NULL)
             return err_set(err, ERR_CONFIG, "unknown",
-                           "WORKER_ENGINES: %.*s is no engine of this worker: http, dynamics, noop",
-                           len < 40 ? (int)len : 40, p);
+                           "WORKER_ENGINES: %.*s is no engine of this worker: %s",
+                           len < 40 ? (int)len : 40, p, kind_names(names, sizeof(names)));
         if (add(e, kind, loop, cfg, err))
             return -1;
         p += len;
     }
     if (e->count == 0)
-        return err_set(err, ERR_CONFIG, "empty",
-                       "WORKER_ENGINES: at least one of http, dynamics, noop");
+        return err_set(err, ERR_CONFIG, "empty", "WORKER_ENGINES: at least one of %s",
+                       kind_names(names, sizeof(names)));
     return 0;
 }
 
@@ -147,7 +167,8 @@ void engines_free(struct engines *e)
     if (e == NULL)
         return;
     for (int i = e->count - 1; i >= 0; i--)
-        e->at[i].free(e->at[i].self);
+        if (e->at[i].free != NULL)
+            e->at[i].free(e->at[i].self);
     free(e);
 }
 

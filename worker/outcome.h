@@ -17,6 +17,7 @@ enum claim_outcome {
     CLAIM_OURS,    /* judge it */
     CLAIM_BUSY,    /* somebody lives on it; claim once more in stale_ms */
     CLAIM_DONE,    /* settled, or its run has ended: store the offset */
+    CLAIM_LOST,    /* too many died of it: settled just now, each of its subjects worker_lost */
     CLAIM_UNKNOWN, /* no such slice: a dead letter */
     CLAIM_FAILED,  /* the database did not answer, or refused: err says why; try again */
 };
@@ -25,7 +26,7 @@ struct claim {
     enum claim_outcome outcome;
     int stale_ms;   /* CLAIM_BUSY only */
     struct err err; /* CLAIM_FAILED only */
-    /* the rest with CLAIM_OURS only */
+    /* the rest with CLAIM_OURS, and with CLAIM_LOST what log lines need of it */
     int attempt;              /* 1: the first incarnation that works on it */
     char *job_name;           /* owned */
     char *component;          /* owned; for log lines */
@@ -33,7 +34,7 @@ struct claim {
     char *scenarios;          /* owned; the run's scenario types as a JSON array, sorted */
     char scenarios_hash[17];  /* 16 hex digits over them, for the idempotency key */
     bool shadow;
-    int n;                               /* subjects */
+    int n;                               /* subjects; 0 for a bulk engine, which looks itself */
     struct uuid *subject_ids, *user_ids; /* owned, n each */
     bool *eligible;                      /* owned, n; false: skipped, never judged */
 };

@@ -33,7 +33,7 @@ static int next_untried(struct slice_in_hand *s)
         return -1;
     for (int i = s->next; i < s->claim->n; i++) {
         if (callable(&s->subjects[i]) && s->subjects[i].due_ms == 0) {
-            s->next = i + 1;
+            s->next = i;
             return i;
         }
     }
@@ -47,21 +47,30 @@ static int next_retry(struct slice_in_hand *s, int64_t now)
     if (s->next_due > now)
         return -1;
     int found = -1;
-    int64_t first = INT64_MAX, second = INT64_MAX;
+    s->next_due = INT64_MAX;
     for (int i = 0; i < s->claim->n; i++) {
         const struct subject *u = &s->subjects[i];
-        if (!callable(u) || u->due_ms == 0)
+        if (!callable(u) || u->due_ms == 0 || u->due_ms >= s->next_due)
             continue;
-        if (u->due_ms < first) {
-            second = first;
-            first = u->due_ms;
-            found = i;
-        } else if (u->due_ms < second) {
-            second = u->due_ms;
-        }
+        s->next_due = u->due_ms;
+        found = i;
     }
-    s->next_due = first <= now ? second : first;
-    return first <= now ? found : -1;
+    return s->next_due <= now ? found : -1;
+}
+
+/* The subject to call now, -1 for none: those never called first. */
+static int next_call(struct slice_in_hand *s, int64_t now)
+{
+    int i = next_untried(s);
+    return i >= 0 ? i : next_retry(s, now);
+}
+
+/* No judge while claims are renewed: it locks its slice's row, the renewal would wait for that, and
+ * all others with it. */
+static bool startable(const struct pool *p, const struct slice_in_hand *s)
+{
+    return s->state == S_JUDGING && (p->leaving == STAYING || s->begun) &&
+           !(slice_is_bulk(p, s) && p->touching);
 }
 
 /* A slice that has failed twice already is worked alone, so that what kills workers is found. Alone
@@ -69,7 +78,7 @@ static int next_retry(struct slice_in_hand *s, int64_t now)
 static bool may_begin(struct pool *p, struct slice_in_hand *s)
 {
     struct engine_desk *desk = &p->desk[s->engine];
-    if (s->state != S_JUDGING || (p->leaving != STAYING && !s->begun))
+    if (!startable(p, s))
         return false;
     if (desk->alone != NO_SLOT)
         return desk->alone == s->slot;
@@ -79,6 +88,18 @@ static bool may_begin(struct pool *p, struct slice_in_hand *s)
         return false;
     desk->alone = s->slot;
     return true;
+}
+
+static void start_judge(struct pool *p, struct slice_in_hand *s)
+{
+    struct pool_ref ref = {s->slot, s->generation};
+    struct pool_judge judge = {
+        .run = s->run, .slice = s->slice, .each = s->each, .careful = s->careful};
+    s->begun = true;
+    s->in_flight = 1;
+    share_call_started(&p->desk[s->engine].share);
+    slice_enter(p, s, S_SETTLING);
+    p->ops.judge(p->ops.world, s->engine, ref, &judge);
 }
 
 static void start(struct pool *p, struct slice_in_hand *s, int i)
@@ -97,25 +118,55 @@ static void start(struct pool *p, struct slice_in_hand *s, int i)
     p->ops.call(p->ops.world, s->engine, &call);
 }
 
+/* Starts the slice's next call; false: none is due. */
+static bool start_next(struct pool *p, struct slice_in_hand *s)
+{
+    if (slice_is_bulk(p, s)) {
+        start_judge(p, s);
+        return true;
+    }
+    int i = next_call(s, p->now);
+    if (i >= 0)
+        start(p, s, i);
+    return i >= 0;
+}
+
+/* The engine is closed, and this call is the fleet's only one: of the slice whose calls failed the
+ * longest ago, or never, so that one with nothing but hopeless subjects does not keep it closed. */
+static void start_probe(struct pool *p, int engine)
+{
+    struct slice_in_hand *best = NULL;
+    for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s)) {
+        if (!startable(p, s))
+            continue;
+        bool due = slice_is_bulk(p, s) || next_call(s, p->now) >= 0;
+        if (due && (best == NULL || s->failed_at < best->failed_at))
+            best = s;
+    }
+    if (best != NULL)
+        (void)start_next(p, best); /* it is due */
+}
+
 void calls_start(struct pool *p, int engine)
 {
-    int room = share_room(&p->desk[engine].share, p->now);
+    struct engine_desk *desk = &p->desk[engine];
+    int room = share_room(&desk->share, p->now);
+    if (room > 0 && desk->share.probe) {
+        start_probe(p, engine);
+        return;
+    }
     struct slice_in_hand *s = slice_oldest(p, engine);
     while (room > 0 && s != NULL) {
-        int i = -1;
+        struct slice_in_hand *next = slice_next(p, s);
         if (may_begin(p, s)) {
-            i = next_untried(s);
-            if (i < 0)
-                i = next_retry(s, p->now);
-        } else if (s->state == S_JUDGING && s->alone && p->desk[engine].alone == NO_SLOT) {
+            if (start_next(p, s)) {
+                room--;
+                next = slice_is_bulk(p, s) ? next : s;
+            }
+        } else if (s->state == S_JUDGING && s->alone && desk->alone == NO_SLOT) {
             return; /* it waits for the others to end: nobody younger starts before it */
         }
-        if (i < 0) {
-            s = slice_next(p, s);
-            continue;
-        }
-        start(p, s, i);
-        room--;
+        s = next;
     }
 }
 
@@ -161,7 +212,7 @@ static void failed(struct pool *p, struct slice_in_hand *s, struct subject *u)
 {
     const struct answer *a = u->answer;
     u->tries++;
-    u->failed_ms = p->now;
+    u->failed_ms = s->failed_at = p->now;
     s->last_class = err_class_name(a->cls);
     if (a->retry && u->tries < ENGINE_TRIES) {
         u->wait_ms =
@@ -201,14 +252,51 @@ void pool_answered(struct pool *p, struct call_ref ref, struct answer *answer)
     pool_pump(p);
 }
 
+/* What a judge's end says of the engine: the database that refuses a statement for its data, or has
+ * somebody else before it, is alive. */
+static struct answer judge_as_answer(const struct settle_answer *a)
+{
+    struct answer as = {.sign = TRY_ANSWERED};
+    switch (a->result) {
+    case SETTLE_DONE:
+        as.ok = true;
+        break;
+    case SETTLE_NOT_OPEN:
+    case SETTLE_DUPLICATE:
+    case SETTLE_BAD_DATA:
+    case SETTLE_TRANSIENT:
+        break;
+    case SETTLE_UNKNOWN:
+    case SETTLE_REFUSED:
+        as.sign = TRY_FAILED;
+        break;
+    }
+    return as;
+}
+
+void calls_judged(struct pool *p, struct slice_in_hand *s, const struct settle_answer *a)
+{
+    struct answer as = judge_as_answer(a);
+    bool first = s->failed_at == 0 && s->settle_tries == 0 && !s->each && !s->careful;
+    s->in_flight = 0;
+    share_call_ended(&p->desk[s->engine].share, p->now, &as, first);
+    if (as.sign != TRY_FAILED)
+        return;
+    s->failed_at = p->now;
+    s->last_class = err_class_name(a->err.cls);
+}
+
 /* ---- the lent limit ---------------------------------------------------------------------- */
 
 void calls_want(struct pool *p, int engine)
 {
     struct engine_desk *desk = &p->desk[engine];
-    int want = desk->open;
+    bool bulk = desk->cfg.bulk > 0;
+    int want = desk->open + (bulk ? desk->share.in_flight : 0);
     if (p->leaving == STAYING)
-        want += desk->waiting * WAITING_GUESS;
+        want += desk->waiting * (bulk ? 1 : WAITING_GUESS);
+    if (bulk && want > desk->cfg.bulk)
+        want = desk->cfg.bulk;
     share_set_want(&desk->share, p->now, want);
 }
 

@@ -49,20 +49,30 @@ void pool_free(struct pool *p)
 
 /* Claims come just ahead of need: what a crash leaves claimed has to go stale before somebody else
  * can take it, and what is not claimed another worker can have at once. */
+static bool enough_claimed(const struct engine_desk *desk, int claiming)
+{
+    int open = desk->cfg.bulk > 0 ? desk->open + desk->share.in_flight + claiming
+                                  : desk->open + claiming * WAITING_GUESS;
+    return desk->claimed + claiming >= LIMIT_CLAIMED_AHEAD && open >= 2 * desk->share.granted;
+}
+
+/* While an engine is closed there shall be a slice that no call has failed for: a probe asks about
+ * another one each time, since what is left in the old ones may be what always fails. */
 static void claim_ahead(struct pool *p, int engine)
 {
     struct engine_desk *desk = &p->desk[engine];
     int claiming = 0;
+    bool fresh = !desk->closed;
     for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s)) {
         claiming += s->state == S_CLAIMING;
+        fresh = fresh || claiming > 0 || (s->state == S_JUDGING && s->failed_at == 0);
         if (s->state != S_WAITING || s->again_at > p->now)
             continue;
-        bool enough_slices = desk->claimed + claiming >= LIMIT_CLAIMED_AHEAD;
-        bool enough_subjects = desk->open + claiming * WAITING_GUESS >= 2 * desk->share.granted;
-        if (enough_slices && enough_subjects)
+        if (fresh && enough_claimed(desk, claiming))
             return;
         slice_claim(p, s);
         claiming++;
+        fresh = true;
     }
 }
 
@@ -77,6 +87,8 @@ static void due_slices(struct pool *p, int engine)
         if (s->state == S_BUSY || (s->state == S_RETRY && s->claim_first)) {
             s->claim_first = false;
             slice_claim(p, s);
+        } else if (s->state == S_RETRY && slice_is_bulk(p, s)) {
+            slice_enter(p, s, S_JUDGING);
         } else if (s->state == S_RETRY) {
             slice_settle(p, s);
         }
@@ -98,6 +110,7 @@ static void touch_claims(struct pool *p)
             if (!slice_holds_claim(s) || s->state == S_SETTLING)
                 continue;
             p->touched[n] = (struct pool_ref){s->slot, s->generation};
+            s->renewed_at = p->now;
             runs[n] = s->run;
             slices[n] = s->slice;
             calls[n] = s->calls_done;

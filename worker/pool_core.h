@@ -7,6 +7,7 @@
  *  - an offset is stored only when every slice up to it is settled, or known to be settled;
  *  - a slice is judged only under a claim that is renewed every CLAIM_RENEW_MS;
  *  - calls in flight never exceed what share.h says is lent;
+ *  - a slice of a bulk engine takes one place of the lent limit, however many subjects it has;
  *  - when partitions are taken back, claims are given back before unassign is asked for;
  *  - after an unknown commit the slice is claimed again before anything else.
  *
@@ -68,6 +69,13 @@ struct pool_outcome {
     bool careful;                   /* with the look-up, after a refused duplicate */
 };
 
+/* What a bulk engine judges; lent until the op returns. */
+struct pool_judge {
+    struct uuid run;
+    int32_t slice;
+    bool each, careful; /* as above */
+};
+
 enum settle_result {
     SETTLE_DONE,     /* committed; the numbers hold */
     SETTLE_NOT_OPEN, /* the slice was not pending any more: somebody settled it, or the run ended */
@@ -78,10 +86,19 @@ enum settle_result {
     SETTLE_REFUSED,   /* refused for another reason: err says which; again after a longer moment */
 };
 
+struct subject_failure {
+    struct uuid subject;
+    const char *cls, *text;
+};
+
+/* What a settle, or a judge, brought. */
 struct settle_answer {
     enum settle_result result;
     struct err err;
-    int evaluated, skipped, errors, dispatched, suppressed; /* SETTLE_DONE only */
+    /* the rest with SETTLE_DONE only */
+    int evaluated, skipped, errors, dispatched, suppressed;
+    const struct subject_failure *failures; /* lent; whose the errors are, as far as memory went */
+    int failure_count;                      /* … and how many of them are here */
 };
 
 struct share_report {
@@ -107,6 +124,7 @@ struct share_answer {
 enum pool_note_kind {
     NOTE_CLAIMED,
     NOTE_SETTLED,
+    NOTE_WORKER_LOST, /* settled by the claim: the claim's subjects are errors */
     NOTE_REDELIVERED,
     NOTE_LOST,
     NOTE_RELEASED,
@@ -121,7 +139,7 @@ struct pool_note {
     struct uuid run;
     int32_t slice;
     const struct claim *claim;           /* NULL where there is none */
-    const struct subject *subjects;      /* NOTE_SETTLED: for mentor_evaluation_error lines */
+    const struct subject *subjects;      /* NOTE_SETTLED: what the engine said; claim->n */
     const struct settle_answer *settled; /* NOTE_SETTLED */
     const struct err *err;               /* *_RETRIED, *_FAILED */
     const char *state;                   /* NOTE_LOST: what it was doing */
@@ -135,12 +153,15 @@ struct pool_ops {
     /* The next message of a partition: true and *ret_m, or false; then nothing is asked of this
      * partition until pool_messages_waiting. */
     bool (*take)(void *world, struct pool_part part, struct pool_message *ret_m);
-    void (*claim)(void *world, struct pool_ref ref, const struct uuid *run,
+    void (*claim)(void *world, int engine, struct pool_ref ref, const struct uuid *run,
                   int32_t slice);                                          /* → pool_claimed */
     void (*call)(void *world, int engine, const struct engine_call *call); /* → pool_answered */
     void (*abort_calls)(void *world, int engine, struct pool_ref ref); /* no answers after this */
     void (*settle)(void *world, struct pool_ref ref,
                    const struct pool_outcome *out); /* → pool_settled */
+    /* Judges and settles a slice of a bulk engine. → pool_settled. SETTLE_NOT_OPEN: or somebody
+     * else lives on it */
+    void (*judge)(void *world, int engine, struct pool_ref ref, const struct pool_judge *judge);
     /* Renews n claims: numbers of calls done and the last error class (NULL: none). → pool_touched
      */
     void (*touch)(void *world, const struct pool_ref *refs, const struct uuid *runs,
@@ -159,6 +180,8 @@ struct pool_ops {
 struct pool_engine {
     const char *name;   /* borrowed */
     int64_t timeout_ms; /* the longest call */
+    int bulk;           /* 0: asked subject by subject; else judged slice by slice, this many at a
+                           time at most */
 };
 
 struct pool_config {

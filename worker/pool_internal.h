@@ -37,22 +37,25 @@ struct slice_in_hand {
 
     struct claim *claim;      /* owned; from the first claim that was ours */
     struct subject *subjects; /* owned, claim->n */
-    int open;                 /* subjects without a verdict, those in flight included */
+    int open;                 /* subjects without a verdict, those in flight included; a bulk
+                                 engine's slice counts as one, until it is settled */
     int untried;              /* of them: never called */
     int in_flight;
     int next;         /* no untried subject before this one */
     int64_t next_due; /* of its retries, earliest; INT64_MAX: none waits */
     int calls_done;
     const char *last_class; /* of the last failure; NULL */
+    int64_t failed_at;      /* when a call last failed; 0: never */
     int64_t last_failure;   /* of a subject that ended with a network or timeout error; 0: none */
     bool begun;             /* a call was started */
     bool alone;             /* from its third attempt on */
 
     int64_t claimed_at, again_at, wait_ms;
-    bool busy_before; /* was busy once */
-    bool claim_first; /* S_RETRY: look whether it is ours before settling; S_WAITING: a claim
-                         failed, it may be ours */
-    bool abandoned;   /* its claim is not wanted any more: release it when it comes */
+    int64_t renewed_at; /* when its claim was last asked for, or its renewal */
+    bool busy_before;   /* was busy once */
+    bool claim_first;   /* S_RETRY: look whether it is ours before settling; S_WAITING: a claim
+                           failed, it may be ours */
+    bool abandoned;     /* its claim is not wanted any more: release it when it comes */
     int settle_tries;
     bool each, careful;
 };
@@ -80,7 +83,7 @@ struct engine_desk {
     int open;                /* subjects without a verdict in S_JUDGING, those in flight included */
     uint32_t alone;          /* the slice that this engine's calls are for alone now, or NO_SLOT */
     int current;             /* as of the last answer, for the metric */
-    bool closed;             /* as of the last answer, for the note */
+    bool closed;             /* as of the last answer */
 };
 
 enum leaving { STAYING, REVOKING, DRAINING, LEFT };
@@ -120,16 +123,21 @@ struct slice_in_hand *slice_oldest(struct pool *p, int engine);
 bool slice_in_hand_already(struct pool *p, const struct uuid *run, int32_t slice);
 void slice_enter(struct pool *p, struct slice_in_hand *s, enum slice_state to);
 void slice_claim(struct pool *p, struct slice_in_hand *s);
-void slice_settle(struct pool *p, struct slice_in_hand *s);
-void slice_judged(struct pool *p, struct slice_in_hand *s);  /* no subject is open any more */
-void slice_checked(struct pool *p, struct slice_in_hand *s); /* whether it may be settled now */
-void slice_finish(struct pool *p, struct slice_in_hand *s);  /* → S_DONE, window, freed */
-void slice_drop(struct pool *p, struct slice_in_hand *s);    /* → S_GONE, freed */
+void slice_finish(struct pool *p, struct slice_in_hand *s); /* → S_DONE, window, freed */
+void slice_drop(struct pool *p, struct slice_in_hand *s);   /* → S_GONE, freed */
 void slice_note(struct pool *p, const struct slice_in_hand *s, enum pool_note_kind kind,
                 const struct err *err);
 bool slice_holds_claim(const struct slice_in_hand *s);
+void slice_later(struct pool *p, struct slice_in_hand *s); /* again after a moment that grows */
+bool slice_is_bulk(const struct pool *p, const struct slice_in_hand *s);
+/* ---- pool_settle.c: the end of it */
+void slice_settle(struct pool *p, struct slice_in_hand *s);
+void slice_judged(struct pool *p, struct slice_in_hand *s);  /* no subject is open any more */
+void slice_checked(struct pool *p, struct slice_in_hand *s); /* whether it may be settled now */
 /* ---- pool_calls.c: subjects and the engine's limit */
 void calls_start(struct pool *p, int engine);
+void calls_judged(struct pool *p, struct slice_in_hand *s,
+                  const struct settle_answer *a); /* its place is free again */
 void calls_abort(struct pool *p, struct slice_in_hand *s);
 void calls_want(struct pool *p, int engine);
 void calls_ask(struct pool *p, int engine);

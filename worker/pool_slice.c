@@ -1,4 +1,5 @@
-/* One slice's life in this worker: taken, claimed, judged, settled, finished, or given up. */
+/* One slice's life in this worker: its states, its slot, its claim. How it is settled:
+ * pool_settle.c. */
 #include "pool_internal.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static const unsigned edges[POOL_STATES] = {
     [S_JUDGING] = TO(S_CHECKING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
     [S_CHECKING] = TO(S_JUDGING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
     [S_SETTLING] = TO(S_DONE) | TO(S_RETRY) | TO(S_CLAIMING) | TO(S_SETTLING),
-    [S_RETRY] = TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
+    [S_RETRY] = TO(S_SETTLING) | TO(S_JUDGING) | TO(S_CLAIMING) | TO(S_GONE),
 };
 
 const char *pool_state_name(int state)
@@ -147,8 +148,16 @@ void slice_enter(struct pool *p, struct slice_in_hand *s, enum slice_state to)
     count_state(p, s, -1);
     s->state = to;
     count_state(p, s, +1);
-    if (to != S_JUDGING && p->desk[s->engine].alone == s->slot)
+    if (to == S_RETRY && s->renewed_at + CLAIM_RENEW_MS < p->touch_at)
+        p->touch_at = s->renewed_at + CLAIM_RENEW_MS; /* a settle is not renewed, and may be long */
+    bool judged = to == S_JUDGING || (to == S_SETTLING && slice_is_bulk(p, s));
+    if (!judged && p->desk[s->engine].alone == s->slot)
         p->desk[s->engine].alone = NO_SLOT;
+}
+
+bool slice_is_bulk(const struct pool *p, const struct slice_in_hand *s)
+{
+    return p->desk[s->engine].cfg.bulk > 0;
 }
 
 bool slice_holds_claim(const struct slice_in_hand *s)
@@ -187,8 +196,7 @@ void slice_drop(struct pool *p, struct slice_in_hand *s)
     slice_free(p, s);
 }
 
-/* Again after a moment that grows. */
-static void later(struct pool *p, struct slice_in_hand *s)
+void slice_later(struct pool *p, struct slice_in_hand *s)
 {
     s->wait_ms = backoff_next(&p->rng, s->wait_ms, RECLAIM_MIN_MS, RECLAIM_MAX_MS);
     s->again_at = p->now + s->wait_ms;
@@ -199,8 +207,9 @@ static void later(struct pool *p, struct slice_in_hand *s)
 void slice_claim(struct pool *p, struct slice_in_hand *s)
 {
     slice_enter(p, s, S_CLAIMING);
+    s->renewed_at = p->now;
     struct pool_ref ref = {s->slot, s->generation};
-    p->ops.claim(p->ops.world, ref, &s->run, s->slice);
+    p->ops.claim(p->ops.world, s->engine, ref, &s->run, s->slice);
 }
 
 static bool begin_judging(struct pool *p, struct slice_in_hand *s, struct claim *claim)
@@ -213,6 +222,7 @@ static bool begin_judging(struct pool *p, struct slice_in_hand *s, struct claim 
     s->claim = claim;
     for (int i = 0; i < claim->n; i++)
         s->subjects[i].state = claim->eligible[i] ? SUBJECT_OPEN : SUBJECT_SKIPPED;
+    s->open = slice_is_bulk(p, s);
     for (int i = 0; i < claim->n; i++)
         s->open += claim->eligible[i];
     s->untried = s->open;
@@ -228,7 +238,7 @@ static void claimed_ours(struct pool *p, struct slice_in_hand *s, struct claim *
     if (s->claim != NULL && s->claim->n == claim->n) {
         claim_free(claim); /* claimed again: what was judged still holds */
     } else if (!begin_judging(p, s, claim)) {
-        later(p, s);
+        slice_later(p, s);
         slice_enter(p, s, S_WAITING);
         return;
     }
@@ -256,7 +266,7 @@ static void claimed_busy(struct pool *p, struct slice_in_hand *s, int stale_ms)
 static void claim_failed(struct pool *p, struct slice_in_hand *s, const struct err *err)
 {
     slice_note(p, s, NOTE_CLAIM_FAILED, err);
-    later(p, s);
+    slice_later(p, s);
     s->claim_first = true;
     slice_enter(p, s, s->claim == NULL ? S_WAITING : S_RETRY);
 }
@@ -272,14 +282,41 @@ static bool claimed_anew(struct pool *p, const struct slice_in_hand *s)
     return false;
 }
 
-/* Partitions were taken back while the claim was under way. */
-static void claimed_unwanted(struct pool *p, struct slice_in_hand *s, enum claim_outcome outcome)
+static void note_worker_lost(struct pool *p, const struct slice_in_hand *s,
+                             const struct claim *claim)
 {
-    if (outcome == CLAIM_OURS && !claimed_anew(p, s)) {
+    struct pool_note note = {.kind = NOTE_WORKER_LOST,
+                             .engine = s->engine,
+                             .run = s->run,
+                             .slice = s->slice,
+                             .claim = claim};
+    p->ops.note(p->ops.world, &note);
+}
+
+/* Partitions were taken back while the claim was under way. */
+static void claimed_unwanted(struct pool *p, struct slice_in_hand *s, const struct claim *claim)
+{
+    if (claim->outcome == CLAIM_LOST)
+        note_worker_lost(p, s, claim);
+    if (claim->outcome == CLAIM_OURS && !claimed_anew(p, s)) {
         p->releases++;
         p->ops.release(p->ops.world, &s->run, &s->slice, 1);
     }
     slice_drop(p, s);
+}
+
+/* There is nothing to do. */
+static void claimed_over(struct pool *p, struct slice_in_hand *s, const struct claim *claim)
+{
+    if (claim->outcome == CLAIM_LOST) {
+        note_worker_lost(p, s, claim);
+    } else if (claim->outcome == CLAIM_UNKNOWN) {
+        if (s->part >= 0)
+            p->ops.dead_letter(p->ops.world, p->part[s->part].id, s->offset, "unknown_slice");
+    } else {
+        slice_note(p, s, NOTE_REDELIVERED, NULL);
+    }
+    slice_finish(p, s);
 }
 
 void pool_claimed(struct pool *p, struct pool_ref ref, struct claim *claim)
@@ -292,7 +329,7 @@ void pool_claimed(struct pool *p, struct pool_ref ref, struct claim *claim)
     }
     enum claim_outcome outcome = claim->outcome;
     if (s->abandoned) {
-        claimed_unwanted(p, s, outcome);
+        claimed_unwanted(p, s, claim);
         claim_free(claim);
     } else if (outcome == CLAIM_OURS) {
         claimed_ours(p, s, claim);
@@ -302,120 +339,9 @@ void pool_claimed(struct pool *p, struct pool_ref ref, struct claim *claim)
         } else if (outcome == CLAIM_FAILED) {
             claim_failed(p, s, &claim->err);
         } else {
-            if (outcome == CLAIM_UNKNOWN && s->part >= 0)
-                p->ops.dead_letter(p->ops.world, p->part[s->part].id, s->offset, "unknown_slice");
-            else
-                slice_note(p, s, NOTE_REDELIVERED, NULL);
-            slice_finish(p, s);
+            claimed_over(p, s, claim);
         }
         claim_free(claim);
-    }
-    pool_pump(p);
-}
-
-/* ---- settle ------------------------------------------------------------------------------ */
-
-void slice_settle(struct pool *p, struct slice_in_hand *s)
-{
-    slice_enter(p, s, S_SETTLING);
-    struct pool_ref ref = {s->slot, s->generation};
-    struct pool_outcome out = {.run = s->run,
-                               .slice = s->slice,
-                               .claim = s->claim,
-                               .subjects = s->subjects,
-                               .each = s->each,
-                               .careful = s->careful};
-    p->ops.settle(p->ops.world, ref, &out);
-}
-
-void slice_checked(struct pool *p, struct slice_in_hand *s)
-{
-    struct share *share = &p->desk[s->engine].share;
-    if (share->answered_ask > s->last_failure)
-        slice_settle(p, s);
-    else
-        share->failed = true; /* that ask was too early to tell: another one, soon */
-}
-
-void slice_judged(struct pool *p, struct slice_in_hand *s)
-{
-    /* A network or timeout error is charged only when an ask made after it says that the engine
-     * was not down (design 7). */
-    if (s->last_failure > 0) {
-        slice_enter(p, s, S_CHECKING);
-        slice_checked(p, s);
-    } else {
-        slice_settle(p, s);
-    }
-}
-
-static void settle_again(struct pool *p, struct slice_in_hand *s, const struct settle_answer *a,
-                         bool claim_first)
-{
-    slice_note(p, s, NOTE_SETTLE_RETRIED, &a->err);
-    s->settle_tries++;
-    s->claim_first = claim_first || s->settle_tries % SETTLE_TRIES == 0;
-    later(p, s);
-    slice_enter(p, s, S_RETRY);
-}
-
-static void settled_done(struct pool *p, struct slice_in_hand *s, const struct settle_answer *a)
-{
-    struct pool_note note = {.kind = NOTE_SETTLED,
-                             .engine = s->engine,
-                             .run = s->run,
-                             .slice = s->slice,
-                             .claim = s->claim,
-                             .subjects = s->subjects,
-                             .settled = a,
-                             .duration_ms = p->now - s->claimed_at};
-    p->ops.note(p->ops.world, &note);
-    slice_finish(p, s);
-}
-
-void pool_settled(struct pool *p, struct pool_ref ref, const struct settle_answer *a)
-{
-    struct slice_in_hand *s = slice_find(p, ref);
-    p->now = p->ops.now_ms(p->ops.world);
-    if (s == NULL || s->state != S_SETTLING)
-        return;
-    switch (a->result) {
-    case SETTLE_DONE:
-        settled_done(p, s, a);
-        break;
-    case SETTLE_NOT_OPEN:
-        slice_note(p, s, NOTE_REDELIVERED, NULL);
-        slice_finish(p, s);
-        break;
-    case SETTLE_DUPLICATE:
-        if (s->careful) {
-            /* refused again and again: a notification without its cooldown row (somebody deleted
-             * it); subject by subject it becomes that subject's error */
-            s->each = s->settle_tries + 1 >= SETTLE_TRIES;
-            settle_again(p, s, a, false);
-        } else {
-            s->careful = true;
-            slice_settle(p, s);
-        }
-        break;
-    case SETTLE_BAD_DATA:
-        if (s->each) {
-            settle_again(p, s, a, true);
-        } else {
-            s->each = true;
-            slice_settle(p, s);
-        }
-        break;
-    case SETTLE_TRANSIENT:
-        settle_again(p, s, a, false);
-        break;
-    case SETTLE_REFUSED:
-        settle_again(p, s, a, true);
-        break;
-    case SETTLE_UNKNOWN:
-        slice_note(p, s, NOTE_SETTLE_RETRIED, &a->err);
-        slice_claim(p, s);
-        break;
     }
     pool_pump(p);
 }

@@ -3,17 +3,17 @@
 
 #include "attrs.h"
 #include "limits.h"
+#include "settle_row.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define SETTLE_MAGIC 0x7365746cu
 #define ASK_MAGIC 0x73657461u
 
 /* Takes the slice's row while it is pending, and no other lock but its users' cooldown rows, in key
  * order. No row: it was not pending. */
-#define SETTLE_SQL                                                                          \
-    "select evaluated, skipped, errors, dispatched, suppressed from reveille.settle_slice(" \
+#define SETTLE_SQL                                          \
+    "select " SETTLE_COLUMNS " from reveille.settle_slice(" \
     "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
 
 struct settle_ask {
@@ -33,61 +33,16 @@ struct settle {
     struct settle_ask asks[POOL_SLOTS];
 };
 
-/* ---- what the database says -------------------------------------------------------------- */
-
-static bool is_one_of(const char *state, const char *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(state, list[i], strlen(list[i])) == 0)
-            return true;
-    return false;
-}
-
-static enum settle_result refusal(const char *state)
-{
-    static const char *const data[] = {"22", "23", "54"}; /* classes */
-    static const char *const transient[] = {"40P01", "40001", "55P03"};
-    if (strcmp(state, "23505") == 0)
-        return SETTLE_DUPLICATE;
-    if (is_one_of(state, data, COUNT_OF(data)))
-        return SETTLE_BAD_DATA;
-    if (is_one_of(state, transient, COUNT_OF(transient)))
-        return SETTLE_TRANSIENT;
-    return SETTLE_REFUSED;
-}
-
-enum settle_result settle_meaning(enum db_outcome outcome, const char *sqlstate)
-{
-    switch (outcome) {
-    case DB_OK:
-        return SETTLE_DONE;
-    case DB_REFUSED:
-        return refusal(sqlstate);
-    case DB_UNKNOWN:
-        return SETTLE_UNKNOWN;
-    case DB_UNSENT:
-        return SETTLE_TRANSIENT; /* nothing was written: the same again */
-    }
-    return SETTLE_REFUSED;
-}
+/* ---- the answer -------------------------------------------------------------------------- */
 
 static void settled(void *arg, enum db_outcome outcome, const struct db_result *r,
                     const struct err *err)
 {
     struct settle_ask *ask = CHECK_MAGIC(struct settle_ask, arg, ASK_MAGIC);
-    struct settle_answer a = {.result = settle_meaning(outcome, err != NULL ? err->code : "")};
-    if (outcome != DB_OK) {
-        a.err = *err;
-    } else if (db_rows(r) == 0) {
-        a.result = SETTLE_NOT_OPEN;
-    } else {
-        a.evaluated = db_int(r, 0, 0);
-        a.skipped = db_int(r, 0, 1);
-        a.errors = db_int(r, 0, 2);
-        a.dispatched = db_int(r, 0, 3);
-        a.suppressed = db_int(r, 0, 4);
-    }
-    ask->settle->on_settled(ask->settle->arg, ask->ref, &a);
+    struct settle_row row;
+    settle_row_init(&row, outcome, r, err);
+    ask->settle->on_settled(ask->settle->arg, ask->ref, &row.answer);
+    settle_row_release(&row);
 }
 
 /* ---- the arrays -------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
 /* Writes a slice's outcome: one call of settle_slice, in which the database decides what goes out
- * and what was sent before. Makes its arrays from the core's outcome, and a result the core knows
- * from what the database says. Retries nothing: the core does. */
+ * and what was sent before. Makes its arrays from the core's outcome. Retries nothing: the core
+ * does. */
 #ifndef REVEILLE_SETTLE_H
 #define REVEILLE_SETTLE_H
 
@@ -20,8 +20,5 @@ void settle_free(struct settle *s);
 
 /* One at a time for a slot of the core; out is read before this returns. */
 void settle_start(struct settle *s, struct pool_ref ref, const struct pool_outcome *out);
-
-/* What an answer of the database means for a settle. Pure; exposed for its test. */
-enum settle_result settle_meaning(enum db_outcome outcome, const char *sqlstate);
 
 #endif

@@ -65,8 +65,8 @@ static void claimed(void *arg, enum db_outcome outcome, const struct db_result *
     tell_claim(ask);
 }
 
-static int send_claim(struct slice_store *s, struct claim_ask *ask, const struct uuid *run,
-                      int32_t slice, struct err *err)
+static int send_claim(struct slice_store *s, struct claim_ask *ask, const char *engine,
+                      const struct uuid *run, int32_t slice, struct err *err)
 {
     struct db_args *args = db_args_new();
     db_arg_uuid(args, run);
@@ -74,11 +74,12 @@ static int send_claim(struct slice_store *s, struct claim_ask *ask, const struct
     db_arg_text(args, s->cfg.worker_name);
     db_arg_int(args, s->cfg.stale_ms);
     db_arg_int(args, LIMIT_ATTEMPTS);
+    db_arg_text(args, engine);
     return db_call(s->cfg.claims, CLAIM_SQL, args, DB_STATEMENT_MS, claimed, ask, err);
 }
 
-void slice_store_claim(struct slice_store *s, struct pool_ref ref, const struct uuid *run,
-                       int32_t slice)
+void slice_store_claim(struct slice_store *s, struct pool_ref ref, const char *engine,
+                       const struct uuid *run, int32_t slice)
 {
     assert(ref.slot < POOL_SLOTS);
     struct claim_ask *ask = &s->claims[ref.slot];
@@ -86,7 +87,7 @@ void slice_store_claim(struct slice_store *s, struct pool_ref ref, const struct 
     assert(ask->claim == NULL && !ask->unsent);
     ask->ref = ref;
     ask->claim = calloc(1, sizeof(*ask->claim));
-    if (ask->claim == NULL || send_claim(s, ask, run, slice, &err)) {
+    if (ask->claim == NULL || send_claim(s, ask, engine, run, slice, &err)) {
         if (ask->claim != NULL)
             ask->claim->err = err;
         ask->unsent = true;

@@ -28,9 +28,9 @@ struct slice_store *slice_store_new(struct loop *loop, const struct slice_store_
                                     struct err *err);
 void slice_store_free(struct slice_store *s);
 
-/* One at a time for a slot of the core. → on_claimed */
-void slice_store_claim(struct slice_store *s, struct pool_ref ref, const struct uuid *run,
-                       int32_t slice);
+/* One at a time for a slot of the core. engine: whose topic brought it. → on_claimed */
+void slice_store_claim(struct slice_store *s, struct pool_ref ref, const char *engine,
+                       const struct uuid *run, int32_t slice);
 /* One at a time; everything is copied. → on_touched */
 void slice_store_touch(struct slice_store *s, const struct pool_ref *refs, const struct uuid *runs,
                        const int32_t *slices, const int32_t *calls, const char *const *classes,

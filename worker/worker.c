@@ -91,15 +91,36 @@ static int connect_link(struct worker *w, struct worker_link *link, const char *
     return link->db != NULL ? 0 : -1;
 }
 
+static bool has_bulk_engine(const struct worker *w)
+{
+    for (int i = 0; i < engines_count(w->engines); i++)
+        if (engines_at(w->engines, i)->bulk > 0)
+            return true;
+    return false;
+}
+
 int worker_connect(struct worker *w, struct err *err)
 {
     if (connect_link(w, &w->work, "work", WORK_LINKS, err) ||
         connect_link(w, &w->lease, "lease", 1, err))
         return -1;
-    return 0;
+    return has_bulk_engine(w) ? connect_link(w, &w->judge, "judge", LIMIT_JUDGES, err) : 0;
 }
 
 /* ---- assemble ---------------------------------------------------------------------------- */
+
+static int make_engine_sql(struct worker *w, int stale_ms, struct err *err)
+{
+    struct engine_sql_config cfg = {.db = w->judge.db,
+                                    .worker_name = w->name,
+                                    .stale_ms = stale_ms,
+                                    .on_judged = worker_world_judged,
+                                    .arg = w};
+    if (w->judge.db == NULL)
+        return 0;
+    w->sql = engine_sql_new(w->loop, &cfg, err);
+    return w->sql != NULL ? 0 : -1;
+}
 
 static int make_stores(struct worker *w, struct err *err)
 {
@@ -117,7 +138,7 @@ static int make_stores(struct worker *w, struct err *err)
     if (w->slices == NULL)
         return -1;
     w->settle = settle_new(w->loop, w->work.db, w->name, worker_world_settled, w, err);
-    if (w->settle == NULL)
+    if (w->settle == NULL || make_engine_sql(w, cfg.stale_ms, err))
         return -1;
     w->shares = share_store_new(w->loop, w->lease.db, w->name, worker_world_lent, w, err);
     return w->shares != NULL ? 0 : -1;
@@ -147,10 +168,12 @@ void worker_release(struct worker *w)
     worker_health_free(TAKE(w->health));
     process_free(TAKE(w->process));
     pool_free(TAKE(w->pool));
+    db_free(TAKE(w->judge.db));
     db_free(TAKE(w->lease.db)); /* before what its answers would go to */
     db_free(TAKE(w->work.db));
     schema_gate_free(TAKE(w->gate));
     share_store_free(TAKE(w->shares));
+    engine_sql_free(TAKE(w->sql));
     settle_free(TAKE(w->settle));
     slice_store_free(TAKE(w->slices));
     worker_notes_free(TAKE(w->notes));

@@ -9,6 +9,7 @@
 
 #include "config.h"
 #include "db.h"
+#include "engine_sql.h"
 #include "engines.h"
 #include "incarnation.h"
 #include "intake.h"
@@ -27,7 +28,7 @@
 #define WORKER_MAGIC 0x776f726bu
 #define WORKER_LINK_MAGIC 0x776c6e6bu
 
-/* One of the two ways to the database. */
+/* One of the ways to the database. */
 struct worker_link {
     unsigned magic;
     struct worker *worker;
@@ -46,11 +47,13 @@ struct worker {
     struct metrics *metrics;
     struct worker_link work;  /* claims, settles: 3 statements at a time */
     struct worker_link lease; /* renewals and shares: nothing slow stands before them */
+    struct worker_link judge; /* the sql engine's, where there is one: it stands before nothing */
     struct engines *engines;
     char topics[POOL_ENGINES_MAX][BROKER_TOPIC_SIZE];
     struct worker_notes *notes;
     struct slice_store *slices;
     struct settle *settle;
+    struct engine_sql *sql; /* NULL: no bulk engine */
     struct share_store *shares;
     struct pool *pool;
     struct worker_health *health;
@@ -94,6 +97,8 @@ void worker_world_touched(void *arg, const struct pool_ref *refs, int n, const b
                           bool failed);
 void worker_world_released(void *arg, bool failed);
 void worker_world_settled(void *arg, struct pool_ref ref, const struct settle_answer *answer);
+void worker_world_judged(void *arg, int engine, struct pool_ref ref,
+                         const struct settle_answer *answer, int64_t duration_us);
 void worker_world_lent(void *arg, int engine, const struct share_answer *answer);
 
 /* ---- worker_life.c: start, readiness, signals, end */

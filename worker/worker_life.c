@@ -110,7 +110,8 @@ void worker_life_schema(void *arg, enum schema_state state, const struct err *er
 bool worker_life_is_ready(void *arg)
 {
     struct worker *w = worker_of(arg);
-    return db_is_up(w->work.db) && db_is_up(w->lease.db) && w->member && !w->draining;
+    bool judge_up = w->judge.db == NULL || db_is_up(w->judge.db);
+    return db_is_up(w->work.db) && db_is_up(w->lease.db) && judge_up && w->member && !w->draining;
 }
 
 void worker_life_check_ready(struct worker *w)

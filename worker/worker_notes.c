@@ -5,7 +5,6 @@
 #include "clock.h"
 #include "limits.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,27 +59,22 @@ static void say_subject(struct worker_notes *n, const struct pool_note *note,
               log_int("slice", note->slice));
 }
 
-/* Requirement S4: a line a subject, by the one whose settle was committed. Those that only the
- * database refused (a decision that does not fit the run) it counts, and names in subject_error. */
+/* Requirement S4: a line a subject, by the one whose settle was committed; its list is the
+ * database's, which may have refused what the engine was content with. */
 static void say_failed(struct worker_notes *n, const struct pool_note *note)
 {
-    char text[96];
-    int said = 0;
-    for (int i = 0; i < note->claim->n; i++) {
-        const struct subject *u = &note->subjects[i];
-        if (u->state != SUBJECT_FAILED)
-            continue;
-        say_subject(n, note, &note->claim->subject_ids[i], err_class_name(u->answer->cls),
-                    u->answer->text);
-        said++;
-    }
-    int more = note->settled->errors - said;
-    if (more <= 0)
-        return;
-    snprintf(text, sizeof(text), "%d more refused by the database: reveille.subject_error", more);
-    log_event(n->log, EV_MENTOR_EVALUATION_ERROR, log_uuid("invocation_id", &note->run),
-              log_name("error_type", err_class_name(ERR_DATABASE)), log_name("error_message", text),
-              log_name("component", component_of(note)), log_int("slice", note->slice));
+    const struct settle_answer *a = note->settled;
+    for (int i = 0; i < a->failure_count; i++)
+        say_subject(n, note, &a->failures[i].subject, a->failures[i].cls, a->failures[i].text);
+}
+
+/* A slice that too many workers died of: the claim has settled it. */
+static void say_worker_lost(struct worker_notes *n, const struct pool_note *note)
+{
+    metrics_add(n->metrics, METRIC_SUBJECTS, job_of(note), "error", note->claim->n);
+    count_slice(n, note, "settled");
+    for (int i = 0; i < note->claim->n; i++)
+        say_subject(n, note, &note->claim->subject_ids[i], "worker_lost", "no worker finished it");
 }
 
 /* What the engine wanted to go out and the database refused. In a shadow run that is everything. */
@@ -153,6 +147,9 @@ void worker_notes_pool(struct worker_notes *n, const struct pool_note *note)
     case NOTE_SETTLED:
         say_settled(n, note);
         break;
+    case NOTE_WORKER_LOST:
+        say_worker_lost(n, note);
+        break;
     case NOTE_REDELIVERED:
         say_redelivered(n, note);
         break;
@@ -183,6 +180,15 @@ void worker_notes_call(struct worker_notes *n, int engine, const struct answer *
 {
     const char *result = a->ok ? "ok" : a->refused ? "refused" : err_class_name(a->cls);
     metrics_add(n->metrics, METRIC_ENGINE_REQUESTS, n->engine_names[engine], result, 1);
+    metrics_observe(n->metrics, METRIC_ENGINE_DURATION, (double)duration_us / 1000000);
+}
+
+void worker_notes_judge(struct worker_notes *n, int engine, const struct settle_answer *a,
+                        int64_t duration_us)
+{
+    bool ok = a->result == SETTLE_DONE || a->result == SETTLE_NOT_OPEN;
+    metrics_add(n->metrics, METRIC_ENGINE_REQUESTS, n->engine_names[engine],
+                ok ? "ok" : err_class_name(a->err.cls), 1);
     metrics_observe(n->metrics, METRIC_ENGINE_DURATION, (double)duration_us / 1000000);
 }
 

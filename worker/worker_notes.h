@@ -17,6 +17,8 @@ void worker_notes_free(struct worker_notes *n);
 void worker_notes_pool(struct worker_notes *n, const struct pool_note *note);
 void worker_notes_call(struct worker_notes *n, int engine, const struct answer *a,
                        int64_t duration_us);
+void worker_notes_judge(struct worker_notes *n, int engine, const struct settle_answer *a,
+                        int64_t duration_us);
 void worker_notes_dead_letter(struct worker_notes *n, const char *topic, int32_t partition,
                               int64_t offset, const char *reason);
 /* Gauges of one engine, for a scrape; in_flight is the sum over all engines. */

@@ -44,9 +44,11 @@ static bool op_take(void *world, struct pool_part part, struct pool_message *ret
     return intake_take(worker_of(world)->intake, part, ret_m);
 }
 
-static void op_claim(void *world, struct pool_ref ref, const struct uuid *run, int32_t slice)
+static void op_claim(void *world, int engine, struct pool_ref ref, const struct uuid *run,
+                     int32_t slice)
 {
-    slice_store_claim(worker_of(world)->slices, ref, run, slice);
+    struct worker *w = worker_of(world);
+    slice_store_claim(w->slices, ref, engines_names(w->engines)[engine], run, slice);
 }
 
 static void op_call(void *world, int engine, const struct engine_call *call)
@@ -64,6 +66,11 @@ static void op_abort_calls(void *world, int engine, struct pool_ref ref)
 static void op_settle(void *world, struct pool_ref ref, const struct pool_outcome *out)
 {
     settle_start(worker_of(world)->settle, ref, out);
+}
+
+static void op_judge(void *world, int engine, struct pool_ref ref, const struct pool_judge *judge)
+{
+    engine_sql_judge(worker_of(world)->sql, engine, ref, judge);
 }
 
 static void op_touch(void *world, const struct pool_ref *refs, const struct uuid *runs,
@@ -158,6 +165,15 @@ void worker_world_settled(void *arg, struct pool_ref ref, const struct settle_an
     worker_rearm(w);
 }
 
+void worker_world_judged(void *arg, int engine, struct pool_ref ref,
+                         const struct settle_answer *answer, int64_t duration_us)
+{
+    struct worker *w = worker_of(arg);
+    worker_notes_judge(w->notes, engine, answer, duration_us);
+    pool_settled(w->pool, ref, answer);
+    worker_rearm(w);
+}
+
 void worker_world_lent(void *arg, int engine, const struct share_answer *answer)
 {
     struct worker *w = worker_of(arg);
@@ -228,6 +244,7 @@ int worker_world_new(struct worker *w, struct err *err)
                            .call = op_call,
                            .abort_calls = op_abort_calls,
                            .settle = op_settle,
+                           .judge = op_judge,
                            .touch = op_touch,
                            .release = op_release,
                            .ask_share = op_ask_share,
@@ -238,7 +255,8 @@ int worker_world_new(struct worker *w, struct err *err)
                            .note = op_note};
     for (int i = 0; i < cfg.engine_count; i++)
         engines[i] = (struct pool_engine){.name = engines_names(w->engines)[i],
-                                          .timeout_ms = engines_at(w->engines, i)->timeout_ms};
+                                          .timeout_ms = engines_at(w->engines, i)->timeout_ms,
+                                          .bulk = engines_at(w->engines, i)->bulk};
     w->wake = loop_timer_new(w->loop, wake_up, w, err);
     if (w->wake == NULL)
         return -1;

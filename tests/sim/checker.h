@@ -29,6 +29,9 @@ void checker_claim_answer(struct world *w, struct address a, struct pool_ref han
                           int slice, enum claim_outcome outcome);
 void checker_call(struct world *w, struct address a, int engine, struct pool_ref hand, int run,
                   int position);
+void checker_judge(struct world *w, struct address a, int engine, struct pool_ref hand, int run,
+                   int slice);
+void checker_judged(struct world *w, struct address a, struct pool_ref hand);
 void checker_dropped(struct world *w, struct address a,
                      struct pool_ref hand); /* not held any more */
 /* Settled, by it or by somebody. */

@@ -28,12 +28,22 @@ struct worker_book {
     uint8_t busy[RUNS_MAX][SLICES_MAX];
 };
 
+struct judge_book { /* a judge under way at a bulk engine, of whoever, alive or not */
+    struct address of;
+    struct pool_ref hand;
+    int engine;
+    int64_t until; /* it is over by then, whether somebody hears of it or not */
+};
+#define JUDGES_MAX 64
+
 struct checker {
     int settled[RUNS_MAX][SLICES_MAX];
     bool passed[RUNS_MAX][SLICES_MAX]; /* found busy twice: its owner lives, the offset may pass */
     int notified[JOBS_MAX][SLICES_MAX * SUBJECTS_MAX];
     struct claim_book claim[RUNS_MAX][SLICES_MAX];
     struct worker_book worker[WORKERS_MAX];
+    struct judge_book judge[JUDGES_MAX];
+    int judges;
     int64_t forgotten_at; /* the table of shares was lost; 0: never */
 };
 

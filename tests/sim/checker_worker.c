@@ -146,6 +146,42 @@ void checker_call(struct world *w, struct address a, int engine, struct pool_ref
                      w->set.concurrency);
 }
 
+static void forget_judges(struct checker *c, int64_t now)
+{
+    int kept = 0;
+    for (int i = 0; i < c->judges; i++)
+        if (c->judge[i].until > now)
+            c->judge[kept++] = c->judge[i];
+    c->judges = kept;
+}
+
+void checker_judge(struct world *w, struct address a, int engine, struct pool_ref hand, int run,
+                   int slice)
+{
+    struct checker *c = w->checker;
+    int at_it = 0;
+    check_claim(w, a, hand, run, slice);
+    check_share(w, a, engine);
+    forget_judges(c, w->now);
+    assert(c->judges < JUDGES_MAX);
+    c->judge[c->judges++] = (struct judge_book){a, hand, engine, w->now + w->set.call_timeout_ms};
+    for (int i = 0; i < c->judges; i++)
+        at_it += c->judge[i].engine == engine;
+    if (at_it > w->set.concurrency)
+        world_broken(w, "%d slices are judged at engine %d, %d are allowed", at_it, engine,
+                     w->set.concurrency);
+}
+
+void checker_judged(struct world *w, struct address a, struct pool_ref hand)
+{
+    struct checker *c = w->checker;
+    for (int i = 0; i < c->judges; i++)
+        if (c->judge[i].of.process == a.process && c->judge[i].of.incarnation == a.incarnation &&
+            c->judge[i].hand.slot == hand.slot && c->judge[i].hand.generation == hand.generation)
+            c->judge[i].until = 0;
+    forget_judges(c, w->now);
+}
+
 /* ---- giving back and leaving -------------------------------------------------------------- */
 
 static int held_now(const struct worker_book *b)

@@ -104,6 +104,9 @@ void model_db_claim(struct model_db *db, const struct uuid *id, int slice, int64
 bool model_db_touch(struct model_db *db, const struct uuid *id, int slice, int64_t worker);
 void model_db_release(struct model_db *db, const struct uuid *id, int slice, int64_t worker);
 /* verdicts: a letter a subject: 'k' skipped, 'd' dispatch, 's' suppress, 'e' error. */
+/* The same for a bulk engine: judges as well, unless somebody else lives on the slice. */
+void model_db_judge(struct model_db *db, const struct uuid *id, int slice, int64_t worker,
+                    bool each, struct settle_answer *ret);
 bool model_db_settle(struct model_db *db, const struct uuid *id, int slice, int64_t worker,
                      const char *verdicts, struct settle_answer *ret); /* false: not pending */
 

@@ -48,6 +48,17 @@ void model_engine_weather(struct model_engine *e, int engine, enum weather now)
     e->weather[engine] = now;
 }
 
+bool model_engine_refuses(struct model_engine *e, int engine)
+{
+    enum weather now = e->weather[engine];
+    return now != FAIR && (now != SLOWER || world_chance(e->world, 600));
+}
+
+void model_engine_judged_in_bulk(struct model_engine *e, int run, int position)
+{
+    e->judged[run][position] = true;
+}
+
 bool model_engine_judged(const struct model_engine *e, int run, int position)
 {
     return e->judged[run][position];

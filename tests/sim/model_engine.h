@@ -23,6 +23,9 @@ int model_engine_in_flight(const struct model_engine *e, int engine);
 int model_engine_calls_of(const struct model_engine *e, struct address worker);
 /* Whether a verdict on that subject was ever given in that run. */
 bool model_engine_judged(const struct model_engine *e, int run, int position);
+void model_engine_judged_in_bulk(struct model_engine *e, int run, int position);
 void model_engine_weather(struct model_engine *e, int engine, enum weather now);
+/* Whether a judge of whole slices is refused now, for the engine's weather. */
+bool model_engine_refuses(struct model_engine *e, int engine);
 
 #endif

@@ -1,6 +1,7 @@
 /* See model_db.h: claims, their renewal and release, and the one settle of a slice. */
 #include "checker.h"
 #include "model_db.h"
+#include "model_engine.h"
 
 static struct db_slice *find(struct model_db *db, const struct uuid *id, int slice)
 {
@@ -42,6 +43,7 @@ void model_db_claim(struct model_db *db, const struct uuid *id, int slice, int64
     s->moved_at = now;
     if (s->attempt > LIMIT_ATTEMPTS) {
         worker_lost(db, id, slice, s);
+        ret->outcome = CLAIM_LOST;
         return;
     }
     ret->outcome = CLAIM_OURS;
@@ -102,4 +104,50 @@ bool model_db_settle(struct model_db *db, const struct uuid *id, int slice, int6
                                   .suppressed = suppressed};
     checker_settled(db->world, r, slice, verdicts);
     return true;
+}
+
+/* The letter of a subject as the job's judge and the checks behind it have it; 0: it raises. */
+static char judged_letter(const struct world *w, int job, int position, bool each)
+{
+    if (!model_db_eligible(w, job, position))
+        return 'k';
+    switch (model_db_kind(w, job, position)) {
+    case SUBJECT_NOT_DUE:
+        return 's';
+    case SUBJECT_NONSENSE:
+        return 'e';
+    case SUBJECT_SICK:
+        return each ? 'e' : '\0';
+    case SUBJECT_DUE:
+    case SUBJECT_POISON:
+        break;
+    }
+    return 'd';
+}
+
+void model_db_judge(struct model_db *db, const struct uuid *id, int slice, int64_t worker,
+                    bool each, struct settle_answer *ret)
+{
+    struct world *w = db->world;
+    struct db_slice *s = find(db, id, slice);
+    char verdicts[SUBJECTS_MAX + 1] = {0};
+    *ret = (struct settle_answer){.result = SETTLE_NOT_OPEN};
+    if (s == NULL || s->state != DB_PENDING)
+        return;
+    if (s->claimed_by != 0 && s->claimed_by != worker && s->moved_at >= w->now - CLAIM_STALE_MS)
+        return;
+    const struct db_run *r = model_db_run(db, id);
+    for (int i = 0; i < s->n; i++) {
+        verdicts[i] = judged_letter(w, r->job, s->first + i, each);
+        if (verdicts[i] == '\0') {
+            world_count(w, FAULT_JUDGE_STUMBLES);
+            ret->result = SETTLE_BAD_DATA;
+            return;
+        }
+        if (verdicts[i] == 'd' || verdicts[i] == 's')
+            model_engine_judged_in_bulk(w->engine, (int)(r - db->run), s->first + i);
+    }
+    s->attempt += s->claimed_by != worker;
+    (void)model_db_settle(db, id, slice, worker, verdicts, ret); /* it is pending */
+    ret->result = SETTLE_DONE;
 }

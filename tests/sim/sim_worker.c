@@ -154,8 +154,9 @@ void worker_start(struct world *w, int process)
 {
     struct sim_worker *me = &w->workers[process];
     struct process *p = &w->process[process];
-    struct pool_engine engines[ENGINES_MAX] = {{"http", w->set.call_timeout_ms},
-                                               {"sql", w->set.call_timeout_ms}};
+    struct pool_engine engines[ENGINES_MAX] = {
+        {.name = "http", .timeout_ms = w->set.call_timeout_ms},
+        {.name = "sql", .timeout_ms = w->set.call_timeout_ms, .bulk = w->set.judges}};
     struct pool_config cfg = {
         .engines = engines, .engine_count = w->set.engines, .seed = rng_next(&w->rng)};
     struct pool_ops ops = {.world = me,

@@ -16,8 +16,15 @@ static void answer(struct world *w, void *data)
     free(st);
 }
 
+static int64_t within(const struct statement *st, int64_t ms)
+{
+    int64_t latest = st->within_ms - 10; /* it runs, and its answer comes */
+    return st->within_ms > 0 && ms > latest ? latest : ms;
+}
+
 static void answer_after(struct world *w, struct statement *st, int64_t low, int64_t high)
 {
+    high = within(st, high);
     world_at(w, w->now + world_between(w, low, high), answer, st);
 }
 
@@ -71,7 +78,9 @@ static bool refused(struct world *w, struct statement *st, int per_mille)
 void statement_send(struct world *w, struct statement *st)
 {
     int p = w->set.statement_faults;
-    if (nemesis_database_away(w) || world_fault(w, FAULT_STATEMENT_LOST, p)) {
+    if (st->end != STATEMENT_OK) {
+        answer_after(w, st, 1, 1000);
+    } else if (nemesis_database_away(w) || world_fault(w, FAULT_STATEMENT_LOST, p)) {
         st->end = STATEMENT_LOST;
         answer_after(w, st, 1, 3000);
     } else if (world_fault(w, FAULT_STATEMENT_UNKNOWN, p)) {
@@ -85,7 +94,7 @@ void statement_send(struct world *w, struct statement *st)
     } else if (refused(w, st, p)) {
         answer_after(w, st, 1, 1000);
     } else if (world_fault(w, FAULT_STATEMENT_SLOW, p)) {
-        run_after(w, st, 1, 8000);
+        run_after(w, st, 1, within(st, 8000));
     } else {
         run_after(w, st, 1, 5);
     }

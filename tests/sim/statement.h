@@ -25,8 +25,10 @@ struct statement { /* the first field of what an adapter sends */
     size_t size; /* of the whole */
     statement_run_fn run;
     statement_answer_fn answer;
-    bool settles; /* may be refused for its data */
-    enum statement_end end;
+    bool settles;      /* may be refused for its data */
+    int64_t within_ms; /* answered by then: its sender gives it up; 0: whenever */
+    enum statement_end
+        end; /* what an adapter has set already, is its answer, and it does not run */
 };
 
 /* Takes st (from world_data). Each statement is answered once if its process lives. */

@@ -4,6 +4,8 @@
 
 #include "checker.h"
 #include "model_db.h"
+#include "model_engine.h"
+#include "nemesis.h"
 #include "statement.h"
 
 #include <stdlib.h>
@@ -37,6 +39,7 @@ static struct sim_worker *sender(struct world *w, const struct statement *st)
 struct claim_statement {
     struct statement st;
     struct pool_ref ref;
+    int engine;
     struct uuid run;
     int32_t slice;
     struct db_claim got;
@@ -57,7 +60,6 @@ static void fill_subjects(struct world *w, const struct claim_statement *c, stru
     const struct db_slice *s = &r->slice[c->slice];
     size_t n = (size_t)s->n;
     claim->n = s->n;
-    claim->attempt = c->got.attempt;
     claim->subject_ids = world_data(n * sizeof(struct uuid));
     claim->user_ids = world_data(n * sizeof(struct uuid));
     claim->eligible = world_data(n);
@@ -74,7 +76,8 @@ static void answer_claim(struct world *w, struct statement *st)
     struct claim *claim = world_data(sizeof(*claim));
     claim->outcome = st->end == STATEMENT_OK ? c->got.outcome : CLAIM_FAILED;
     claim->stale_ms = c->got.stale_ms;
-    if (claim->outcome == CLAIM_OURS)
+    claim->attempt = c->got.attempt;
+    if (claim->outcome == CLAIM_OURS && c->engine != ENGINE_BULK)
         fill_subjects(w, c, claim);
     world_trace(w, "worker %d: claim of run %d slice %d: %d", me->process, c->run.b[15] - 1,
                 (int)c->slice, (int)claim->outcome);
@@ -83,9 +86,11 @@ static void answer_claim(struct world *w, struct statement *st)
     worker_rearm(me);
 }
 
-static void claim(void *world, struct pool_ref ref, const struct uuid *run, int32_t slice)
+static void claim(void *world, int engine, struct pool_ref ref, const struct uuid *run,
+                  int32_t slice)
 {
     struct claim_statement *c = world_data(sizeof(*c));
+    c->engine = engine;
     c->ref = ref;
     c->run = *run;
     c->slice = slice;
@@ -112,13 +117,14 @@ static void run_settle(struct world *w, struct statement *st)
         s->got.result = SETTLE_DONE;
 }
 
+static const enum settle_result results[] = {
+    [STATEMENT_LOST] = SETTLE_UNKNOWN,        [STATEMENT_TRANSIENT] = SETTLE_TRANSIENT,
+    [STATEMENT_DUPLICATE] = SETTLE_DUPLICATE, [STATEMENT_BAD_DATA] = SETTLE_BAD_DATA,
+    [STATEMENT_REFUSED] = SETTLE_REFUSED,
+};
+
 static void answer_settle(struct world *w, struct statement *st)
 {
-    static const enum settle_result results[] = {
-        [STATEMENT_LOST] = SETTLE_UNKNOWN,        [STATEMENT_TRANSIENT] = SETTLE_TRANSIENT,
-        [STATEMENT_DUPLICATE] = SETTLE_DUPLICATE, [STATEMENT_BAD_DATA] = SETTLE_BAD_DATA,
-        [STATEMENT_REFUSED] = SETTLE_REFUSED,
-    };
     struct settle_statement *s = (struct settle_statement *)st;
     struct sim_worker *me = sender(w, st);
     if (st->end != STATEMENT_OK)
@@ -158,6 +164,71 @@ static void settle(void *world, struct pool_ref ref, const struct pool_outcome *
     for (int i = 0; i < out->claim->n; i++)
         s->verdicts[i] = letter(me->world, &out->subjects[i]);
     send(me, ASK_SETTLE, &s->st, sizeof(*s), run_settle, answer_settle);
+}
+
+/* ---- judge -------------------------------------------------------------------------------- */
+
+struct judge_statement {
+    struct statement st;
+    struct pool_ref ref;
+    int engine;
+    struct pool_judge judge;
+    struct settle_answer got;
+};
+
+static void run_judge(struct world *w, struct statement *st)
+{
+    struct judge_statement *j = (struct judge_statement *)st;
+    model_db_judge(w->db, &j->judge.run, j->judge.slice, process_name(st->from), j->judge.each,
+                   &j->got);
+}
+
+static void answer_judge(struct world *w, struct statement *st)
+{
+    struct judge_statement *j = (struct judge_statement *)st;
+    struct sim_worker *me = sender(w, st);
+    int run = j->judge.run.b[15] - 1;
+    if (st->end != STATEMENT_OK)
+        j->got.result = results[st->end];
+    world_trace(w, "worker %d: judge of run %d slice %d: %d", me->process, run, (int)j->judge.slice,
+                (int)j->got.result);
+    checker_judged(w, st->from, j->ref);
+    if (j->got.result == SETTLE_DONE)
+        checker_slice_over(w, st->from, j->ref, run, j->judge.slice);
+    pool_settled(me->pool, j->ref, &j->got);
+    worker_rearm(me);
+}
+
+static bool holds_poison(const struct world *w, const struct pool_judge *judge)
+{
+    const struct db_run *r = model_db_run(w->db, &judge->run);
+    const struct db_slice *s = &r->slice[judge->slice];
+    for (int i = s->first; i < s->first + s->n; i++)
+        if (model_db_eligible(w, r->job, i) && model_db_kind(w, r->job, i) == SUBJECT_POISON)
+            return true;
+    return false;
+}
+
+static void judge(void *world, int engine, struct pool_ref ref, const struct pool_judge *judge)
+{
+    struct sim_worker *me = self(world);
+    struct world *w = me->world;
+    struct judge_statement *j = world_data(sizeof(*j));
+    j->ref = ref;
+    j->engine = engine;
+    j->judge = *judge;
+    j->st.settles = true;
+    j->st.within_ms = w->set.call_timeout_ms;
+    if (model_engine_refuses(w->engine, engine)) {
+        world_count(w, FAULT_JUDGE_SICK);
+        j->st.end = STATEMENT_REFUSED;
+    }
+    w->tally->calls++;
+    checker_judge(w, process_address(w, me->process), engine, ref, judge->run.b[15] - 1,
+                  judge->slice);
+    if (holds_poison(w, judge))
+        nemesis_poison(w, process_address(w, me->process));
+    send(me, ASK_JUDGE, &j->st, sizeof(*j), run_judge, answer_judge);
 }
 
 /* ---- touch and release -------------------------------------------------------------------- */
@@ -289,6 +360,7 @@ void worker_statement_ops(struct pool_ops *ops)
 {
     ops->claim = claim;
     ops->settle = settle;
+    ops->judge = judge;
     ops->touch = touch;
     ops->release = release;
     ops->ask_share = ask_share;

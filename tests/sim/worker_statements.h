@@ -1,4 +1,5 @@
-/* The ops of a simulated worker that are statements: claim, settle, touch, release, ask_share. */
+/* The ops of a simulated worker that are statements: claim, settle, judge, touch, release,
+ * ask_share. */
 #ifndef REVEILLE_SIM_WORKER_STATEMENTS_H
 #define REVEILLE_SIM_WORKER_STATEMENTS_H
 

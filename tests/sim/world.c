@@ -33,6 +33,7 @@ static void draw_settings(struct world *w)
     s->ineligible = world_chance(w, 200) ? 70 : (int)world_between(w, 0, 20);
     s->heal_at = w->now + world_between(w, 15000, 60000);
     s->poison = world_chance(w, 60);
+    s->judges = (int)world_between(w, 1, 3);
 }
 
 struct world *world_new(uint64_t seed, bool trace, struct tally *tally)

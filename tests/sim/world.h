@@ -20,6 +20,7 @@
 #define PRODUCERS_MAX 3
 #define PROCESSES (WORKERS_MAX + PRODUCERS_MAX) /* workers first */
 #define ENGINES_MAX 2
+#define ENGINE_BULK 1 /* this one of them judges whole slices */
 #define JOBS_MAX 2
 #define RUNS_MAX 6
 #define SLICES_MAX 48
@@ -30,6 +31,7 @@
 struct settings { /* drawn from the seed */
     int workers, producers, engines, jobs, partitions;
     int concurrency, latency_ms, call_timeout_ms;
+    int judges; /* slices a worker has judged at a time by a bulk engine */
     int statement_faults, message_faults, call_faults; /* of a thousand, while faults last */
     int ineligible;                                    /* of a hundred */
     int64_t heal_at;

@@ -16,7 +16,9 @@ struct pool_world {
     int64_t now;
     struct pool *pool;
     char said[2000];
-    int asks;
+    int asks, wanted;
+    char tries[65]; /* all that was reported; every ask is answered in the tests that look */
+    int ok;
     struct share_report reported;
     int next[2], count[2]; /* messages of two partitions: taken, there */
     struct pool_message message[2][WORLD_MESSAGES];
@@ -54,11 +56,11 @@ static inline bool world_take(void *world, struct pool_part part, struct pool_me
     return true;
 }
 
-static inline void world_claim(void *world, struct pool_ref ref, const struct uuid *run,
+static inline void world_claim(void *world, int engine, struct pool_ref ref, const struct uuid *run,
                                int32_t slice)
 {
     struct pool_world *w = pool_world(world);
-    (void)run;
+    (void)engine, (void)run;
     w->ref[slice] = ref;
     say(w, "claim %d;", (int)slice);
 }
@@ -96,6 +98,15 @@ static inline void world_settle(void *world, struct pool_ref ref, const struct p
     say(w, "%s%s;", out->each ? " each" : "", out->careful ? " careful" : "");
 }
 
+static inline void world_judge(void *world, int engine, struct pool_ref ref,
+                               const struct pool_judge *judge)
+{
+    struct pool_world *w = pool_world(world);
+    (void)engine, (void)ref;
+    say(w, "judge %d%s%s;", (int)judge->slice, judge->each ? " each" : "",
+        judge->careful ? " careful" : "");
+}
+
 static inline void world_touch(void *world, const struct pool_ref *refs, const struct uuid *runs,
                                const int32_t *slices, const int32_t *calls,
                                const char *const *classes, int n)
@@ -118,9 +129,13 @@ static inline void world_release(void *world, const struct uuid *runs, const int
 static inline void world_ask(void *world, int engine, int want, const struct share_report *report)
 {
     struct pool_world *w = pool_world(world);
-    (void)engine, (void)want;
+    (void)engine;
     w->asks++;
+    w->wanted = want;
     w->reported = *report;
+    w->ok += report->ok;
+    if (strlen(w->tries) + strlen(report->tries) < sizeof(w->tries))
+        strcat(w->tries, report->tries);
 }
 
 static inline void world_store(void *world, struct pool_part part, int64_t next)
@@ -151,10 +166,9 @@ static inline void world_note(void *world, const struct pool_note *n)
 
 /* ---- the course of a test ---------------------------------------------------------------- */
 
-static inline struct pool_world *world_begin(void)
+static inline struct pool_world *world_begin_with(struct pool_engine engine)
 {
     struct pool_world *w = calloc(1, sizeof(*w));
-    struct pool_engine engine = {"http", 1000};
     struct pool_config cfg = {.engines = &engine, .engine_count = 1, .seed = 1};
     struct pool_ops ops = {.world = w,
                            .now_ms = world_now,
@@ -163,6 +177,7 @@ static inline struct pool_world *world_begin(void)
                            .call = world_call,
                            .abort_calls = world_abort,
                            .settle = world_settle,
+                           .judge = world_judge,
                            .touch = world_touch,
                            .release = world_release,
                            .ask_share = world_ask,
@@ -180,6 +195,17 @@ static inline struct pool_world *world_begin(void)
         w->ref[i].slot = UINT32_MAX;
     pool_tick(w->pool);
     return w;
+}
+
+static inline struct pool_world *world_begin(void)
+{
+    return world_begin_with((struct pool_engine){.name = "http", .timeout_ms = 1000});
+}
+
+/* With a bulk engine, two slices at a time. */
+static inline struct pool_world *world_begin_bulk(void)
+{
+    return world_begin_with((struct pool_engine){.name = "sql", .timeout_ms = 1000, .bulk = 2});
 }
 
 static inline void world_end(struct pool_world *w)
@@ -237,6 +263,17 @@ static inline void ours(struct pool_world *w, int slice, const char *eligible, i
     pool_claimed(w->pool, w->ref[slice], c);
 }
 
+static inline void lend_a_probe(struct pool_world *w)
+{
+    struct share_answer a = {.arrived = true,
+                             .granted = 1,
+                             .probe = true,
+                             .lease_ms = 10000000,
+                             .retry_ms = SHARE_ASK_MS,
+                             .outage_ms = 1000};
+    pool_lent(w->pool, 0, &a);
+}
+
 static inline void lend_in(struct pool_world *w, int granted, int64_t outage_ms)
 {
     struct share_answer a = {.arrived = true,
@@ -290,6 +327,17 @@ static inline void passes(struct pool_world *w, int64_t ms)
     }
     w->now = end;
     pool_tick(w->pool);
+}
+
+/* A slice that is being settled. */
+static inline struct pool_world *settling(void)
+{
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "n", 1);
+    forget_said(w);
+    return w;
 }
 
 #endif

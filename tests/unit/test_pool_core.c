@@ -1,5 +1,6 @@
-/* Tests pool_core.c, pool_slice.c, pool_calls.c, pool_window.c and pool_leave.c: event in, what is
- * asked for out. The rare orders of events are the simulator's (tests/sim). */
+/* Tests pool_core.c, pool_slice.c, pool_calls.c, pool_window.c and pool_leave.c (pool_settle.c has
+ * its own): event in, what is asked for out. The rare orders of events are the simulator's
+ * (tests/sim). */
 #include "pool_world.h"
 
 /* ---- window and offsets ------------------------------------------------------------------ */
@@ -212,71 +213,38 @@ static void alone(void **state)
     world_end(w);
 }
 
-/* ---- settle ------------------------------------------------------------------------------ */
-
-static struct pool_world *settling(void)
+/* Slices 0 and 2 hold only subjects that always fail: with the engine closed, others are claimed
+ * and asked about, until one succeeds. */
+static void probes_ask_about_other_slices(void **state)
 {
+    (void)state;
     struct pool_world *w = world_begin();
     rung(w, 0, 0);
-    assigned(w, 1);
-    ours(w, 0, "n", 1);
-    forget_said(w);
-    return w;
-}
-
-static void settle_results(void **state)
-{
-    static const struct {
-        enum settle_result result;
-        const char *at_once, *later;
-    } table[] = {
-        {SETTLE_DONE, "store 0:1;", ""},
-        {SETTLE_NOT_OPEN, "store 0:1;", ""},
-        {SETTLE_DUPLICATE, "settle 0 k careful;", ""},
-        {SETTLE_BAD_DATA, "settle 0 k each;", ""},
-        {SETTLE_TRANSIENT, "", "settle 0 k;"},
-        {SETTLE_REFUSED, "", "claim 0;"},
-        {SETTLE_UNKNOWN, "claim 0;", ""},
-    };
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(table); i++) {
-        struct pool_world *w = settling();
-        settled(w, 0, table[i].result);
-        assert_said(w, table[i].at_once);
-        passes(w, 500);
-        assert_said(w, table[i].later);
-        world_end(w);
-    }
-}
-
-static void unknown_commit(void **state)
-{
-    (void)state;
-    struct pool_world *w = settling();
-    settled(w, 0, SETTLE_UNKNOWN);
-    ours(w, 0, "n", 1); /* it was not committed: what was judged still holds */
-    assert_said(w, "claim 0;settle 0 k;");
-    settled(w, 0, SETTLE_UNKNOWN);
-    claim_answer(w, 0, CLAIM_DONE, 0); /* it was */
-    assert_said(w, "claim 0;store 0:1;");
-    world_end(w);
-}
-
-static void deadlocks(void **state)
-{
-    (void)state;
-    struct pool_world *w = settling();
-    for (int i = 1; i < SETTLE_TRIES; i++) {
-        settled(w, 0, SETTLE_TRANSIENT);
-        for (int k = 0; k < 100 && w->said[0] == '\0'; k++)
-            passes(w, 100);
-        assert_string_equal(strstr(w->said, "settle"), "settle 0 k;");
-        forget_said(w);
-    }
-    settled(w, 0, SETTLE_TRANSIENT);
-    for (int k = 0; k < 100 && strstr(w->said, "claim") == NULL; k++)
-        passes(w, 100);
-    assert_non_null(strstr(w->said, "claim 0;"));
+    rung(w, 0, 1);
+    rung(w, 1, 2);
+    rung(w, 1, 3);
+    assigned(w, 2);
+    assert_said(w, "claim 0;claim 2;");
+    ours(w, 0, "yyy", 1);
+    ours(w, 2, "yyy", 1);
+    lend_a_probe(w);
+    assert_said(w, "call 0/0;");
+    fails(w, 0, 0, ERR_NETWORK);
+    lend_a_probe(w);
+    assert_said(w, "call 2/0;");
+    fails(w, 2, 0, ERR_NETWORK);
+    assert_said(w, "claim 1;"); /* one that no call has failed for */
+    ours(w, 1, "yyy", 1);
+    lend_a_probe(w);
+    assert_said(w, "call 1/0;");
+    fails(w, 1, 0, ERR_NETWORK);
+    assert_said(w, "claim 3;");
+    ours(w, 3, "yyy", ALONE_FROM_ATTEMPT);
+    lend_a_probe(w);
+    assert_said(w, "call 3/0;");
+    fails(w, 3, 0, ERR_NETWORK);
+    lend_a_probe(w);
+    assert_said(w, "call 0/1;"); /* and round again, with others */
     world_end(w);
 }
 
@@ -407,7 +375,7 @@ static void edges(void **state)
     for (int from = -1; from <= POOL_STATES; from++)
         for (int to = -1; to <= POOL_STATES; to++)
             allowed += pool_edge_allowed(from, to);
-    assert_int_equal(allowed, 26);
+    assert_int_equal(allowed, 27);
     assert_false(pool_edge_allowed(7, 0)); /* done is the end */
     assert_false(pool_edge_allowed(5, 8)); /* what is being settled is not given up */
     assert_string_equal(pool_state_name(5), "settling");
@@ -431,10 +399,8 @@ int main(void)
              tries_and_the_ask_behind_them),
         TEST("tries that an outage has cost are given back", an_outage_is_not_charged),
         TEST("from its third attempt on a slice is worked alone", alone),
-        TEST("what follows each result of a settle", settle_results),
-        TEST("after an unknown commit the slice is claimed before anything else", unknown_commit),
-        TEST("a settle that fails again and again looks whether the slice is still ours",
-             deadlocks),
+        TEST("a probe of a closed engine asks about another slice each time",
+             probes_ask_about_other_slices),
         TEST("on a revoke claims are given back before unassign", revoke_gives_back_first),
         TEST("a revoke ends in time even if nobody answers", revoke_has_an_end),
         TEST("a lost assignment waits for no call", a_lost_assignment_does_not_wait),

@@ -1,6 +1,6 @@
-/* Tests settle.c's pure part: what an answer of the database means. That the arrays are right, the
- * flow tests show on a real PostgreSQL. */
-#include "settle.h"
+/* Tests settle_row.c's pure part: what an answer of the database means. That the columns are right,
+ * test_engine_sql and the flow tests show on a real PostgreSQL. */
+#include "settle_row.h"
 #include "unit.h"
 
 static const struct {
@@ -16,6 +16,8 @@ static const struct {
     {DB_REFUSED, "23503", SETTLE_BAD_DATA},
     {DB_REFUSED, "22P05", SETTLE_BAD_DATA},
     {DB_REFUSED, "54000", SETTLE_BAD_DATA},
+    {DB_REFUSED, "21000", SETTLE_BAD_DATA},
+    {DB_REFUSED, "P0001", SETTLE_BAD_DATA},
     {DB_REFUSED, "40P01", SETTLE_TRANSIENT},
     {DB_REFUSED, "40001", SETTLE_TRANSIENT},
     {DB_REFUSED, "55P03", SETTLE_TRANSIENT},
@@ -41,5 +43,5 @@ int main(void)
         TEST("R-D4: only a lost link leaves a settle unknown; a refusal says what to do next",
              each_answer_has_its_meaning),
     };
-    return cmocka_run_group_tests_name("settle", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("settle_row", tests, NULL, NULL);
 }
