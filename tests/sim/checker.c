@@ -147,11 +147,8 @@ void checker_committed(struct world *w, int engine, int partition, int64_t from,
  * from when it first saw the offset. */
 static bool moving(const struct world *w, const struct log *l)
 {
-    static const int64_t seen_late = 5000, fresh = 2000;
-    int64_t still = OFFSET_STILL_MS - seen_late;
-    if (w->now - l->still_since < fresh)
-        return l->still_since - l->still_before < still;
-    return w->now - l->still_since < still;
+    static const int64_t fresh = 2000;
+    return w->now - l->still_since < STILL_ENOUGH_MS && w->now - l->stood_until >= fresh;
 }
 
 /* Ring again, never into a lag: unless the group stands still, or the log was made anew. */

@@ -186,7 +186,8 @@ static void accept(struct model_kafka *k, const struct member *m, const struct c
         return;
     checker_committed(k->world, c->engine, c->partition, l->committed, c->next);
     l->committed = c->next;
-    l->still_before = l->still_since;
+    if (k->world->now - l->still_since >= STILL_ENOUGH_MS)
+        l->stood_until = k->world->now;
     l->still_since = k->world->now;
 }
 

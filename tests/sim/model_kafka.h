@@ -18,11 +18,13 @@ struct log_entry {
     int64_t visible_at;
 };
 
+#define STILL_ENOUGH_MS (OFFSET_STILL_MS - 5000) /* seen late by the producer, at most so much */
+
 struct log {
     struct log_entry *entry; /* owned, LOG_MAX */
     int64_t end, committed;  /* -1: none */
     int64_t still_since;     /* that has not moved since then, with something to read */
-    int64_t still_before;    /* and the time before */
+    int64_t stood_until; /* until then it had not moved for so long that it was no lag; 0: never */
 };
 
 struct topic_model {
