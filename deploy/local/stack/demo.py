@@ -1,7 +1,9 @@
 """The demo: install, build, start a stack, ring the 06:00 job, follow it, and prove what it did.
+Or another job, or all of them, one after the other.
 
 The proof is not the demo's: `reveille verify` recounts everything from the rows. The last line says
-`proved: N mentors, each exactly once` only if it holds and nobody was left over.
+`proved: N mentors, each exactly once` only if it holds and nobody was left over. With all jobs it
+is that of the 06:00 job, and only if the others are proved, too.
 """
 
 import argparse
@@ -18,35 +20,42 @@ from .layout import ROOT, StackError
 from .net import http_request
 from .stack import Stack
 
-JOBS = ("scenario_scheduler",)  # those whose subjects are mentors; the first is the 06:00 job
+# The jobs, the 06:00 job first, and what each of them looks at.
+JOBS = {"scenario_scheduler": "mentors", "certification_expiry_check": "certifications",
+        "reminder_eval": "assignments", "hlf_dynamics_sync": "mentors"}
+FIRST = next(iter(JOBS))
 OPEN_SECONDS = 30  # a producer opens a request within milliseconds; a busy machine
 
 
 class Demo:
-    """A job to ring in a running stack."""
+    """Jobs to ring in a running stack."""
 
-    def __init__(self, stack, job):
+    def __init__(self, stack):
         self._exports = stack.exports()
         self._reveille = stack.folder / "reveille"
-        self._job = job
 
-    def show(self):
-        """Ring, follow, verify, all of it shown; returns the exit code and the last line."""
-        say(f"ringing {self._job}")
-        run_id = wait_for(self._ring, OPEN_SECONDS, f"run of {self._job}")
+    def show(self, jobs):
+        """Ring, follow, verify one job after the other, all of it shown; returns the exit code and
+        the last line: the first job's, or that of the first one that is not proved."""
+        shown = [self._show(job) for job in jobs]
+        return next((one for one in shown if one[0] != 0), shown[0])
+
+    def _show(self, job):
+        say(f"ringing {job}")
+        run_id = wait_for(lambda: self._ring(job), OPEN_SECONDS, f"run of {job}")
         self._run("status", run_id, "--watch")
         print(flush=True)
         holds = self._run("verify", run_id).returncode == 0
         summary = json.loads(self._run("status", run_id, "--json", stdout=subprocess.PIPE).stdout)
         if holds and summary["completed"]:
-            return 0, f"proved: {summary['total_active_mentors']} mentors, each exactly once"
-        return 1, (f"NOT proved: {self._job} ended {summary['status']}, and its verification "
+            return 0, f"proved: {summary['total_active_mentors']} {JOBS[job]}, each exactly once"
+        return 1, (f"NOT proved: {job} ended {summary['status']}, and its verification "
                    f"{'holds' if holds else 'does not hold'}")
 
-    def _ring(self):
+    def _ring(self, job):
         """Ask for the job's current slot, as pg_cron would; asked again it is the same run. Returns
         the run's id, None while it is not yet open."""
-        url = f"{self._exports['REVEILLE_URL']}/v1/jobs/{self._job}/runs"
+        url = f"{self._exports['REVEILLE_URL']}/v1/jobs/{job}/runs"
         headers = {"Authorization": f"Bearer {self._exports['SCHEDULER_SECRET']}",
                    "Content-Type": "application/json"}
         status, body = http_request("POST", url, headers, "{}")
@@ -78,8 +87,8 @@ def parse(arguments):
         epilog="Exit codes: 0 proved, 1 not proved or it did not work, 2 wrong usage or packages "
         "are missing, 130 interrupted. " + WHERE)
     add_stack_options(parser)
-    parser.add_argument("--job", choices=JOBS, default=JOBS[0], help="which job to ring "
-                        f"({JOBS[0]})")
+    parser.add_argument("--job", choices=[*JOBS, "all"], default=FIRST, help="which job to ring "
+                        f"({FIRST}); all: each of them, one after the other")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     return parser.parse_args(arguments)
 
@@ -94,7 +103,7 @@ def demo(arguments):
     stack = Stack.up(folder(), options, say=say)
     code = 1
     try:
-        code, verdict = Demo(stack, given.job).show()
+        code, verdict = Demo(stack).show(JOBS if given.job == "all" else [given.job])
     finally:
         if given.keep:
             say("it runs on until deploy/local/down; its variables:")

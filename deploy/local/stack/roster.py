@@ -5,7 +5,9 @@ Beside the eligible mentors there is a fifth more who must never be looked at, i
 paused, deactivated, and active without an active assignment. Of the eligible
     - a half were active in the last 50 days, a quarter not for 61 days or more, a quarter never
       (what the inactivity scenario judges);
-    - each twentieth has a second active assignment, and must still be looked at once;
+    - a hundredth had their tenth activity yesterday (a milestone, where that scenario is enabled);
+    - each twentieth has a second active assignment, never in contact, and must still be looked at
+      once; the first one's last contact is the last activity (what reminders are due by);
     - a tenth have a certification that ends within 30 days, a tenth one that ends much later.
 """
 
@@ -30,7 +32,10 @@ insert into public.peer_mentors(id, user_id, status)
 select id, user_id, case when kind in ('paused', 'deactivated') then kind else 'active' end
   from roster;
 insert into public.activities(user_id, assignment_id, activity_date)
-select user_id, assignment_id, last_activity from roster where last_activity is not null;
+select user_id, assignment_id, last_activity from roster where last_activity is not null
+ union all
+select user_id, assignment_id, last_activity - 7 * n
+  from roster, generate_series(1, 9) n where i % 100 = 0;
 insert into public.assignments(id, peer_mentor_id, status, last_contact_date)
 select assignment_id, id, case kind when 'unassigned' then 'completed' else 'active' end,
        last_activity from roster
