@@ -29,7 +29,7 @@ PROGRAMS = Path(os.environ.get("REVEILLE_FLOW_PROGRAMS", ROOT / "build" / "debug
 # The witness is not under test: without sanitizers, if it is built so.
 ENGINE_PROGRAMS = next((folder for folder in (ROOT / "build" / "release" / "bin",)
                         if (folder / "reveille-scripted-engine").exists()), PROGRAMS)
-ENGINES = ("http", "dynamics", "noop")  # those whose workers exist; the others' rows are taken out
+ENGINES = ("http", "sql", "dynamics", "noop")
 PARTITIONS = 4                    # few, so that small runs use them all
 TOPIC_PREFIXES = 64 // len(ENGINES)  # of an embedded broker, which has room for 64 topics
 GATE = 4711                       # the advisory lock that holds planning up (see TEMPLATE)
@@ -37,9 +37,6 @@ GATE = 4711                       # the advisory lock that holds planning up (se
 # What the tests add to a fresh database. `gated`: scenario_scheduler planned by a source that
 # waits, from its second page on, while a test holds the gate; `drill`: judged by the engine noop.
 TEMPLATE = f"""
-delete from reveille.engine_share where engine <> all(array{list(ENGINES)!r});
-delete from reveille.job where engine <> all(array{list(ENGINES)!r});
-delete from reveille.engine where engine <> all(array{list(ENGINES)!r});
 update reveille.engine set topic_partitions = {PARTITIONS};
 create function public.gated_source(p_cursor uuid, n int, on_date date)
 returns table(subject_id uuid) language plpgsql security definer

@@ -8,10 +8,8 @@ import types
 import pytest
 
 from checker import assert_exact
-from parts import ENGINES, GATE
+from parts import GATE
 from world import JOB, until
-
-pytestmark = pytest.mark.skipif("sql" not in ENGINES, reason="no worker of the engine sql")
 
 CERTIFICATIONS = "certification_expiry_check"
 REMINDERS = "reminder_eval"

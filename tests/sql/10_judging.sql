@@ -108,7 +108,8 @@ language sql security definer as $$
       from public.peer_mentors m cross join jsonb_object_keys(params) k
      where m.id = any(ids) and (k = 'milestone' or m.id <= test.mentor(3))
 $$;
-insert into reveille.scenario_config(scenario_type, cooldown_days) values ('milestone', 7);
+update reveille.scenario_config set enabled = true, cooldown_days = 7
+ where scenario_type = 'milestone';
 update reveille.job set judge = 'public.double_judge', scenario_types = '{inactivity,milestone}'
  where job_name = 'j';
 delete from reveille.notification; delete from reveille.cooldown; delete from reveille.outbox;

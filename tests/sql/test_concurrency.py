@@ -17,7 +17,8 @@ from scratch import Cluster
 
 DSN = os.environ["REVEILLE_SQL_DSN"]
 SEED = int(os.environ.get("REVEILLE_SEED", random.randrange(2 ** 31)))
-SETTLE = ("select * from reveille.settle_slice(%s, %s, %s, '{}', %s, %s::uuid[], %s, %s, %s::uuid[],"
+SETTLE = ("select evaluated, skipped, errors, dispatched, suppressed"
+          "  from reveille.settle_slice(%s, %s, %s, '{}', %s, %s::uuid[], %s, %s, %s::uuid[],"
           " %s, p_careful => %s)")
 psycopg2.extras.register_uuid()
 
