@@ -146,6 +146,8 @@
 #define CLI_LOOK_MS 250      /* between two looks at a run */
 #define CLI_VERIFY_S 3600    /* a proof recounts every row: a million take half a minute */
 #define CLI_PRUNE_AGE "400d" /* what prune keeps: a year, and time to look back at it */
+#define CLI_CLOCK_S 2        /* apart: what NTP keeps is far less */
+#define CLI_KAFKA_MS 5000    /* for each question to a broker */
 #define CLI_LINES_S 5        /* between progress lines where there is no terminal */
 
 #endif

@@ -41,6 +41,8 @@ int verb_workers(struct cli *cli, const struct args *args);
 int verb_cancel(struct cli *cli, const struct args *args);
 int verb_assignments(struct cli *cli, const struct args *args);
 int verb_engines(struct cli *cli, const struct args *args);
+/* Opens the link itself: it has something to say when there is none. */
+int verb_doctor(struct cli *cli, const struct args *args);
 int verb_why(struct cli *cli, const struct args *args);
 int verb_prune(struct cli *cli, const struct args *args);
 int verb_migrate(struct cli *cli, const struct args *args);

@@ -22,7 +22,7 @@ static int run_verb(const struct verb *verb, const struct args *args)
         say("%s", err.text);
         return CLI_USAGE;
     }
-    int code = link_open(&cli);
+    int code = verb->run == verb_doctor ? CLI_YES : link_open(&cli);
     if (code == CLI_YES)
         code = verb->run(&cli, args);
     PQfinish(cli.db);

@@ -65,6 +65,8 @@ static const struct verb table[] = {
      no_options, 0, ARGS_WORDS_MAX, verb_engines},
     {"assignments", "set-contact ID DATE", "correct an assignment's last contact, kept",
      "reveille assignments set-contact 2f0c… 2026-11-20", no_options, 3, 3, verb_assignments},
+    {"doctor", "", "every check that an installation needs, each with its mend",
+     "reveille doctor --json", no_options, 0, 0, verb_doctor},
     {"prune", "", "remove old runs, logs and what they left behind",
      "reveille prune --older-than 400d", prune_options, 0, 0, verb_prune},
     {"migrate", "", "apply the migrations that are missing", "reveille migrate --dry-run",

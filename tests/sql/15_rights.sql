@@ -13,11 +13,11 @@ insert into allowed values
     ('reveille_producer', '{request,request_status,catch_up,slot_of,cron_field,here,open_run,renew_lease,
         give_up_lease,plan_page,unpublished_slices,note_published,overdue_slices,pause_job,note_secret_use,
         close_run,cancel_run,end_overdue_runs,open_replay,summary,summaries,find_run,progress_of,why_open,
-        verify_run,set_contact}'),
+        verify_run,set_contact,doctor,doctor_engines,applied_migrations}'),
     ('reveille_worker', '{ask_share,note_dead_letter,claim_slice,touch_slices,release_slices,settle_slice,
-        judge_slices}'),
+        judge_slices,doctor,doctor_engines,applied_migrations}'),
     ('reveille_reader', '{request_status,slot_of,cron_field,here,summary,summaries,find_run,progress_of,
-        why_open,verify_run,why}'),
+        why_open,verify_run,why,doctor,doctor_engines,applied_migrations}'),
     ('reveille_app', '{claim_notifications,mark_sent}'),
     ('reveille_invoker', '{request,slot_of,cron_field,here}'),
     ('cron_runner', '{}'),
@@ -48,7 +48,7 @@ select is_empty(
                               'touch_contact', 'recount_contact', 'set_contact', 'last_contact',
                               'contact_that_counts', 'with_host_names', 'source_certifications',
                               'lookup_certifications', 'judge_certifications', 'source_assignments',
-                              'lookup_assignments', 'judge_assignments', 'subjects_of') $$,
+                              'lookup_assignments', 'judge_assignments', 'subjects_of', 'applied_migrations') $$,
     'only what touches the host''s tables belongs to the migrating role');
 
 -- ---- tables: these rights, and no others

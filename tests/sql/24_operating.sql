@@ -203,5 +203,15 @@ insert into net._http_response(id, created) values (1, now() - interval '500 d')
 select is(reveille.prune_foreign('net_responses', '400 d'), 1, 'pg_net''s answers');
 select throws_ok($$ select reveille.prune_foreign('everything', '1 d') $$, '22023');
 
+-- ---- doctor (each check is broken in tests/flow/test_doctor.py)
+set local role reveille_reader;
+select is_empty($$ select name from reveille.doctor() group by 1 having count(*) > 1 $$,
+    'no check has two lines');
+select cmp_ok(count(*)::int, '>', 15, 'and there are many') from reveille.doctor();
+select is_empty($$ select * from reveille.doctor() where ok is not false and found is null
+                      or ok is false and mend is null $$,
+    'each says what it found, and the mend of what is wrong');
+reset role;
+
 select * from finish();
 rollback;
