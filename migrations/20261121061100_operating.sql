@@ -5,10 +5,10 @@
 
 -- Reads the host's tables, so it belongs to the migrating role, as those of 060800 do, and is made
 -- again when a row of host_table changes.
+set search_path = pg_catalog;    -- what is created here stands on built-in operators alone
 do $do$
-declare
-    h record;
-    source text := $sql$
+begin
+    execute reveille.with_host_names($sql$
 
 -- What an id stands for, and every id under which the same mentor can be a subject of a run: of a
 -- mentor or its user, the mentor and all its assignments and certifications; of one of those, that
@@ -27,13 +27,7 @@ as $$
       from {certifications} c join {peer_mentors} m on m.id = c.peer_mentor_id
      where c.id = p or m.id = p or m.user_id = p
 $$;
-$sql$;
-begin
-    set local search_path = pg_catalog;
-    for h in select name, to_regclass(rel) as rel from reveille.host_table loop
-        source := replace(source, '{' || h.name || '}', h.rel::text);
-    end loop;
-    execute source;
+$sql$);
 end $do$;
 reset search_path;
 revoke all on function reveille.subjects_of(uuid) from public;

@@ -136,15 +136,14 @@ begin
                  where c.relname = x.index and i.indisvalid)),
         'all there, and valid', 'missing or invalid: drop index if exists …, then apply '
         || '20261121060800_host.sql again; without it a page reads the whole roster');
-    return query select * from reveille.finding('contact trigger', (
-            select case when count(t.oid) = 0 then 'there is none on activities'
-                        else string_agg(format('%s is disabled, or not for replicas', t.tgname), ', ')
-                             filter (where t.tgenabled <> 'A') end
+    return query select * from reveille.finding('contact triggers', (
+            select string_agg(x.trigger || case when t.oid is null then ' is missing'
+                                                else ' is off, or not for replicas' end, ', ')
               from reveille.host_table h
-              left join pg_trigger t on t.tgrelid = to_regclass(h.rel) and not t.tgisinternal
-                    and t.tgfoid in (select oid from pg_proc
-                                      where pronamespace = 'reveille'::regnamespace)
-             where h.name = 'activities'),
+             cross join unnest('{activities_touch,activities_retouch,activities_untouch}'::text[])
+                        x(trigger)
+              left join pg_trigger t on t.tgrelid = to_regclass(h.rel) and t.tgname = x.trigger
+             where h.name = 'activities' and t.tgenabled is distinct from 'A'),
         'activities move last_contact_date, on replicas too',
         'apply the *_host* migrations again, or: alter table … enable always trigger …');
 end $$;

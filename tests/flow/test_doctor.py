@@ -3,10 +3,9 @@ about it says so and how to mend it, and when it is mended all is well again."""
 
 import pytest
 
+from parts import ENGINES
 from stack.database import OPERATOR
 from world import JOB, World, until
-
-ENGINES = ("http", "noop")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +33,6 @@ def prepare(world):
     for setting in ("alter system set fsync = on", "select pg_reload_conf()"):
         world.db.rows(setting)
     world.db.rows("""
-        update reveille.job set judge = null where engine <> 'sql';
         create schema cron; create table cron.job();
         create schema if not exists reveille_cron authorization reveille_owner;
         create table reveille_cron.test_drift(what text);
@@ -107,7 +105,7 @@ BROKEN = [
     ("host indexes", "drop index public.reveille_mentors_active",
      "create index reveille_mentors_active on public.peer_mentors(id) where status = 'active'",
      "reveille_mentors_active"),
-    ("contact trigger", "alter table public.activities enable trigger activities_touch",
+    ("contact triggers", "alter table public.activities enable trigger activities_touch",
      "alter table public.activities enable always trigger activities_touch", "activities_touch"),
     ("cron rows", "insert into reveille_cron.test_drift values ('daily at another time')",
      "delete from reveille_cron.test_drift", "daily at another time"),
@@ -139,13 +137,13 @@ BROKEN = [
      "('feed0000-0000-4000-8000-000000000000', 'a test', now() + interval '1 h')",
      "delete from reveille.run where run_id = 'feed0000-0000-4000-8000-000000000000'",
      "feed0000 of drill"),
-    ("workers", "update reveille.job set engine = 'dynamics' where job_name = 'drill'",
-     "update reveille.job set engine = 'noop' where job_name = 'drill'", "none for engine dynamics"),
+    ("workers", "update reveille.job set engine = 'drum' where job_name = 'drill'",
+     "update reveille.job set engine = 'noop' where job_name = 'drill'", "none for engine drum"),
     ("engines", "update reveille.engine set closed_since = now(), paused_until = now() + "
-     "interval '1 h' where engine = 'dynamics'",
+     "interval '1 h' where engine = 'drum'",
      "update reveille.engine set closed_since = null, paused_until = null "
-     "where engine = 'dynamics'", "dynamics is closed"),
-    ("shares", "insert into reveille.engine_share values ('dynamics', 'a test', 99, "
+     "where engine = 'drum'", "drum is closed"),
+    ("shares", "insert into reveille.engine_share values ('drum', 'a test', 99, "
      "now() + interval '1 h')", "delete from reveille.engine_share where worker = 'a test'",
      "99 of 4"),
     ("outbox", "insert into reveille.outbox(cooldown_window_start, user_id, scenario_type, "
@@ -164,13 +162,13 @@ BROKEN = [
                          ids=[f"{row[0]}-{number}" for number, row in enumerate(BROKEN)])
 def test_r_t3_what_is_broken_is_found_and_what_is_mended_is_well(stack, check, breaks, mends, found):
     name = stack.db.name
-    stack.db.rows(DYNAMICS)
+    stack.db.rows(DRUM)
     try:
         stack.db.rows(breaks.format(name=name))
         code, lines = doctor(stack)
     finally:
         stack.db.rows(mends.format(name=name))
-        stack.db.rows(NO_DYNAMICS)
+        stack.db.rows(NO_DRUM)
     assert lines[check]["ok"] is False and found in lines[check]["found"], lines[check]
     assert lines[check]["mend"]
     assert code == 1
@@ -179,14 +177,14 @@ def test_r_t3_what_is_broken_is_found_and_what_is_mended_is_well(stack, check, b
 
 
 # The flow template has no engine that nobody works for.
-DYNAMICS = """
+DRUM = """
 insert into reveille.engine(engine, concurrency, current, topic_partitions)
-    values ('dynamics', 4, 4, 0 + 1) on conflict do nothing;
+    values ('drum', 4, 4, 0 + 1) on conflict do nothing;
 insert into reveille.engine_share(engine, worker, granted, until)
-    values ('dynamics', '', 1, '-infinity') on conflict do nothing"""
-NO_DYNAMICS = """
-delete from reveille.engine_share where engine = 'dynamics';
-delete from reveille.engine where engine = 'dynamics'"""
+    values ('drum', '', 1, '-infinity') on conflict do nothing"""
+NO_DRUM = """
+delete from reveille.engine_share where engine = 'drum';
+delete from reveille.engine where engine = 'drum'"""
 
 
 def test_a_topic_that_is_missing_is_named_and_not_made(world):

@@ -48,7 +48,8 @@ select is_empty(
                               'touch_contact', 'recount_contact', 'set_contact', 'last_contact',
                               'contact_that_counts', 'with_host_names', 'source_certifications',
                               'lookup_certifications', 'judge_certifications', 'source_assignments',
-                              'lookup_assignments', 'judge_assignments', 'subjects_of', 'applied_migrations') $$,
+                              'lookup_assignments', 'judge_assignments', 'subjects_of',
+                              'applied_migrations') $$,
     'only what touches the host''s tables belongs to the migrating role');
 
 -- ---- tables: these rights, and no others

@@ -2,10 +2,9 @@
 begin;
 select no_plan();
 insert into reveille.scenario_config(scenario_type, cooldown_days, per_subject)
-    values ('certification', 10, true);
-update reveille.scenario_config set cooldown_days = 7, enabled = true
- where scenario_type = 'milestone';
-update reveille.scenario_config set cooldown_days = 30 where cooldown_days > 30;
+    values ('milestone', 7, false), ('certification', 10, true)
+on conflict (scenario_type) do update set enabled = true, cooldown_days = excluded.cooldown_days;
+update reveille.scenario_config set cooldown_days = least(cooldown_days, 30);
 select test.job('one', 'noop', '{inactivity,milestone}');
 select test.mentors(1, 8);
 insert into certifications(id, peer_mentor_id, expires_on)
