@@ -88,12 +88,13 @@ def test_prune_removes_what_is_old_keeps_the_rest_and_says_so_in_the_audit(stack
 # ---- patience
 
 def test_verify_outlasts_the_roles_time_out_and_says_that_it_is_at_work(stack):
-    """The proof waits for a lock longer than the link's statement_timeout allows."""
-    url = f"{stack.db.url(OPERATOR)}&options=-c%20statement_timeout%3D2s"
+    """The proof waits for a lock longer than the link's statement_timeout allows. The link is no
+    pooler's: those refuse options."""
+    url = f"{stack.cluster.postgres.url(OPERATOR, stack.db.name)}&options=-c%20statement_timeout%3D2s"
     said = []
     with stack.db.transaction("lock table reveille.notification in access exclusive mode"):
         with subprocess.Popen([PROGRAMS / "reveille", "verify", stack.first_run],
-                              env={**os.environ, "DATABASE_URL": url}, text=True,
+                              env={"PATH": os.environ["PATH"], "DATABASE_URL": url}, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE) as verify:
             reader = threading.Thread(target=lambda: said.extend(iter(verify.stderr.readline, "")))
             reader.start()
