@@ -156,6 +156,31 @@ static int print_progress(struct cli *cli, const json_t *summary)
         1, params, NULL);
 }
 
+/* How the run came to be: fired, sent, accepted, opened, closed, a line a firing. "cron says it
+ * succeeded" is never taken for "the work was done". Nothing where no doorbell has rung for it, or
+ * the database has no such view. */
+static int print_firing(struct cli *cli, const char *run_id)
+{
+    static const char there_sql[] =
+        "select 1 from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid "
+        "where c.relname = 'firing' and c.relnamespace = to_regnamespace('reveille') "
+        "and a.attname = 'run_id' and has_table_privilege(c.oid, 'select')";
+    const char *params[] = {run_id};
+    int code = CLI_YES;
+    PGresult *there = link_query(cli, there_sql, 0, NULL, &code);
+    PGresult *rows = there != NULL && PQntuples(there) > 0
+                         ? link_query(cli, "select * from reveille.firing where run_id = $1::uuid",
+                                      1, params, &code)
+                         : NULL;
+    if (rows != NULL && PQntuples(rows) > 0) {
+        putchar('\n');
+        print_table(rows);
+    }
+    PQclear(rows);
+    PQclear(there);
+    return code;
+}
+
 /* ---- following --------------------------------------------------------------------------- */
 
 static double seconds_now(void)
@@ -225,6 +250,8 @@ int verb_status(struct cli *cli, const struct args *args)
     } else {
         print_summary(summary);
         code = print_progress(cli, summary);
+        if (code == CLI_YES)
+            code = print_firing(cli, run_id);
     }
     if (code == CLI_YES && exit_of(summary) == CLI_NO)
         code = CLI_NO;

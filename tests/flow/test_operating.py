@@ -85,6 +85,21 @@ def test_prune_removes_what_is_old_keeps_the_rest_and_says_so_in_the_audit(stack
     assert refused.code == 2 and "another database role" in refused.err
 
 
+# ---- how a run came to be
+
+def test_r_t4_status_shows_how_the_doorbell_led_to_the_run(stack):
+    """With a stand-in for the view, which says only what this test looks for."""
+    assert "13:37" not in stack.cli("status", stack.first_run).out
+    stack.db.rows("drop view if exists reveille.firing")
+    stack.db.rows("create view reveille.firing as select run_id, 'a doorbell at 13:37' as fired "
+                  "from reveille.run")
+    stack.db.rows("grant select on reveille.firing to reveille_reader")
+    assert "a doorbell at 13:37" in stack.cli("status", stack.first_run, role="reveille_reader").out
+    stack.db.rows("revoke select on reveille.firing from reveille_reader")
+    assert stack.cli("status", stack.first_run, role="reveille_reader").code == 0
+    stack.db.rows("drop view reveille.firing")
+
+
 # ---- patience
 
 def test_verify_outlasts_the_roles_time_out_and_says_that_it_is_at_work(stack):
