@@ -36,7 +36,6 @@ import other_versions                               # noqa: E402
 GROUPS = ("build", "unit", "sql", "versions", "sim", "flow", "pooler", "fuzz", "papers")
 LONG = ("versions", "pooler", "fuzz")  # --quick leaves them out, unless they are named
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-LEAKS = "suppressions=" + str(ROOT / "tests" / "support" / "lsan.supp")
 
 
 class Tally:
@@ -146,8 +145,7 @@ def group_build(tally, parts, quick):
 
 
 def group_unit(tally, parts, quick):
-    env = {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille"),
-           "LSAN_OPTIONS": LEAKS}
+    env = {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille")}
     kafka = parts.kafka()
     if kafka:
         env["REVEILLE_TEST_KAFKA"] = kafka
@@ -209,7 +207,7 @@ def group_sim(tally, parts, quick):
 
 
 def group_flow(tally, parts, quick):
-    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "flow"), "LSAN_OPTIONS": LEAKS}
+    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "flow")}
     if parts.require_kafka:
         env["REVEILLE_REQUIRE_KAFKA"] = "1"
     selection = ["-m", "not long"] if quick else []
@@ -217,7 +215,7 @@ def group_flow(tally, parts, quick):
 
 
 def group_pooler(tally, parts, quick):
-    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "pooler"), "LSAN_OPTIONS": LEAKS,
+    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "pooler"),
            "REVEILLE_FLOW_POOLER": "1"}
     counted(tally, *run([*PYTEST, "tests/flow"], env=env))
 
