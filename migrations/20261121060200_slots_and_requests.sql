@@ -238,25 +238,51 @@ as $$
      where t.id = p_id
 $$;
 
--- The watchdog: asks for slots that nobody rang for (after 2 minutes of grace), and for slots whose
--- run failed, again after 1, 5 and 15 minutes; then no more. Only slots after enabled_since and
--- younger than catchup_window, never for a paused job or on a copy. Returns how many it asked for.
-create or replace function reveille.catch_up() returns int
-language sql security definer set search_path = pg_catalog, pg_temp set row_security = off
+-- The watchdog. On a copy of the database it pauses the jobs that are not paused yet, which says so
+-- in their rows (what: copy; slot null). Else it asks for the newest slot that nobody rang for, after
+-- two minutes of grace (missed), and for one whose run failed, again after 1, 5 and 15 minutes, then
+-- no more (failed). Only slots after enabled_since and younger than catchup_window, never of a paused
+-- job. Any number of producers may call it: unique (job, slot) lets one of them ask. A row for each
+-- thing done; only one caller is told of it, but for a failed slot (asking twice is one request).
+create or replace function reveille.catch_up()
+returns table(job_name text, component text, slot timestamptz, what text)
+language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
-    select count(*)::int
-      from (select j.job_name
-              from reveille.job j
-             cross join lateral (select reveille.slot_of(j.schedule, clock_timestamp()) as slot) s
-              left join reveille.trigger_request t on t.job_name = j.job_name and t.slot = s.slot
-              left join reveille.run r on r.run_id = t.run_id
-             where j.paused_at is null and j.enabled_on = reveille.here()
-               and s.slot > j.enabled_since and s.slot > clock_timestamp() - j.catchup_window
-               and case when t.id is null then s.slot < clock_timestamp() - interval '2 min'
-                        else r.state = 'failed' and r.finished_at < clock_timestamp()
-                             - (array[1, 5, 15])[t.tries + 1] * interval '1 min' end) due
-     cross join lateral reveille.request(due.job_name, 'catchup')
-$$;
+#variable_conflict use_column
+begin
+    return query
+        update reveille.job j
+           set paused_at = clock_timestamp(),
+               paused_reason = 'this is a copy of the database; resume the job to run it here'
+         where j.enabled_on is distinct from reveille.here() and j.paused_at is null
+        returning j.job_name, j.component, null::timestamptz, 'copy';
+    return query
+        select due.job_name, due.component, due.slot, due.what
+          from (select j.job_name, j.component, s.slot,
+                       case when t.id is null then 'missed' else 'failed' end as what
+                  from reveille.job j
+                 cross join lateral (
+                    select reveille.slot_of(j.schedule, clock_timestamp()) as slot,
+                           reveille.slot_of(j.schedule, clock_timestamp() - interval '2 min')
+                               as graced) s
+                  left join reveille.trigger_request t
+                    on t.job_name = j.job_name and t.slot = s.slot
+                  left join reveille.run r on r.run_id = t.run_id
+                 where j.paused_at is null and j.enabled_on = reveille.here()
+                   and case when t.id is null
+                            then s.graced > j.enabled_since
+                                 and s.graced > clock_timestamp() - j.catchup_window
+                                 and not exists (select from reveille.trigger_request x
+                                                  where x.job_name = j.job_name
+                                                    and x.slot >= s.graced)
+                            else s.slot > j.enabled_since
+                                 and s.slot > clock_timestamp() - j.catchup_window
+                                 and r.state = 'failed' and r.finished_at < clock_timestamp()
+                                     - (array[1, 5, 15])[t.tries + 1] * interval '1 min' end
+               ) due
+         cross join lateral reveille.request(due.job_name, 'catchup') q
+         where q.state = 'pending';
+end $$;
 
 grant execute on function reveille.request(text, text, jsonb, text)
     to reveille_invoker, reveille_producer;

@@ -134,12 +134,15 @@ begin
                                    where r.job_name = j.job_name and r.replay_of is null
                                      and r.state in ('planning', 'running'));
             perform reveille.drop_old_requests(j);
-            select t.* into q from reveille.trigger_request t
-             where t.job_name = j.job_name and t.state = 'pending'
-             order by t.slot nulls last, t.id limit 1
-               for update;
-            continue when not found;
-            v_run := reveille.create_run(j, q, p_page_size);
+            loop    -- past those that are not to have a run: create_run takes them out of the way
+                select t.* into q from reveille.trigger_request t
+                 where t.job_name = j.job_name and t.state = 'pending'
+                 order by t.slot nulls last, t.id limit 1
+                   for update;
+                exit when not found;
+                v_run := reveille.create_run(j, q, p_page_size);
+                exit when v_run is not null;
+            end loop;
             if v_run is not null then
                 insert into reveille.run_lease(run_id, holder, lease_until)
                     values (v_run, p_holder, clock_timestamp() + p_lease);
@@ -170,13 +173,17 @@ as $$
     select exists (select from u)
 $$;
 
--- For a drain: the next producer takes the run over at once. Nothing happens if it is not ours.
+-- For a drain: the next producer is woken and takes the run over at once. Nothing happens if it is
+-- not ours.
 create or replace function reveille.give_up_lease(p_run uuid, p_holder text, p_fence bigint)
 returns void language sql security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$
-    update reveille.run_lease set lease_until = '-infinity'
-     where run_id = p_run and holder = p_holder and fence = p_fence
+    with given_up as (
+        update reveille.run_lease set lease_until = '-infinity'
+         where run_id = p_run and holder = p_holder and fence = p_fence
+        returning 1)
+    select pg_notify('reveille_trigger', '') from given_up
 $$;
 
 -- ---- planning -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
--- How runs end, and what an operator sets: close, cancel, deadline; pause, engines, the audit.
+-- How runs end, and what an operator sets: close, fail, cancel, deadline; pause, engines, the audit.
 
 set role reveille_owner;
 
@@ -58,6 +58,7 @@ begin
     end if;
     perform reveille.note(p_by, 'set_engine', p_engine, jsonb_strip_nulls(jsonb_build_object(
         'concurrency', p_concurrency, 'topic_partitions', p_partitions)));
+    perform pg_notify('reveille_trigger', '');    -- the producers make sure of the topic
     return true;
 end $$;
 
@@ -112,6 +113,39 @@ begin
     return reveille.finish_run(p_run, 'completed');
 end $$;
 
+-- Makes what is pending of a run unreached. Callers hold the run's row lock, and the locks of its
+-- pending slices where a settle may be under way.
+create or replace function reveille.leave_unreached(p_run uuid) returns void language sql as $$
+    update reveille.slice
+       set state = 'unreached', evaluated = 0, skipped = 0, skipped_ids = '{}', errors = 0,
+           unreached = cardinality(subject_ids), dispatched = 0, suppressed = 0,
+           by_scenario = '{}', done_at = clock_timestamp()
+     where run_id = p_run and state = 'pending'
+$$;
+
+-- Ends a run that cannot be planned, for who holds its lease: failed, with p_error (what the
+-- database said against a page, sanitised), so that its slot is free and catch_up tries it again.
+-- The summary; null: it is not being planned any more, or it is another's.
+create or replace function reveille.fail_run(
+    p_run uuid, p_holder text, p_fence bigint, p_error text)
+returns jsonb language plpgsql security definer
+set search_path = pg_catalog, pg_temp set row_security = off
+as $$
+begin
+    perform from reveille.run r
+       join reveille.run_lease l using (run_id)
+      where r.run_id = p_run and r.state = 'planning' and l.holder = p_holder
+        and l.fence = p_fence
+        for no key update of r;
+    if not found then
+        return null;
+    end if;
+    perform from reveille.slice where run_id = p_run and state = 'pending'
+      order by slice_no for no key update;
+    perform reveille.leave_unreached(p_run);
+    return reveille.finish_run(p_run, 'failed', left(p_error, 500));
+end $$;
+
 -- Ends an open run now: pending slices become unreached, what is dispatched stays. p_state:
 -- cancelled, or partial (the deadline), which is failed for a run not planned to its end: what was
 -- never planned is counted nowhere, so the slot must stay free. Returns the summary; null: not
@@ -140,11 +174,7 @@ begin
             select from reveille.slice where run_id = p_run and state = 'pending') then
         return reveille.finish_run(p_run, 'completed');     -- all done, only nobody closed it in time
     end if;
-    update reveille.slice
-       set state = 'unreached', evaluated = 0, skipped = 0, skipped_ids = '{}', errors = 0,
-           unreached = cardinality(subject_ids), dispatched = 0, suppressed = 0,
-           by_scenario = '{}', done_at = clock_timestamp()
-     where run_id = p_run and state = 'pending';
+    perform reveille.leave_unreached(p_run);
     if p_state = 'cancelled' then
         perform reveille.note(p_by, 'cancel', p_run::text);
     end if;
@@ -153,15 +183,18 @@ begin
         case when p_state = 'partial' then 'deadline' end);
 end $$;
 
--- Ends every run past its deadline; how many there were. Any producer may call it: no lease is
--- asked.
+-- Ends a run past its deadline, if there is one: 1, else 0; to be called until it says 0. One a
+-- transaction, so that a run whose settles take long keeps no other's rows locked; any of them, so
+-- that one which cannot be ended now does not stand before the others. Any producer may call it: no
+-- lease is asked.
 create or replace function reveille.end_overdue_runs() returns int
 language sql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
     select count(reveille.cancel_run(run_id, 'partial'))::int
       from (select run_id from reveille.run
              where state in ('planning', 'running') and deadline_at < clock_timestamp()
-             order by run_id) x
+             order by random() limit 1
+               for no key update skip locked) x
 $$;
 
 grant execute on function
@@ -169,6 +202,7 @@ grant execute on function
     reveille.note_secret_use(text),
     reveille.close_run(uuid, text, bigint),
     reveille.cancel_run(uuid, text, text),
+    reveille.fail_run(uuid, text, bigint, text),
     reveille.end_overdue_runs()
     to reveille_producer;
 

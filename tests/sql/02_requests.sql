@@ -115,42 +115,76 @@ delete from reveille.trigger_request;
 delete from reveille.run_lease;
 delete from reveille.run;
 update reveille.job set paused_at = now() where job_name <> 'yearly';
-update reveille.job set enabled_since = '-infinity',
-       schedule = to_char(clock_timestamp() at time zone 'UTC' - interval '10 min', 'MI HH24 * * *')
- where job_name = 'yearly';
-select is(reveille.catch_up(), 1, 'R-T13: a slot that nobody rang for is caught up');
+create function pg_temp.due(p_ago interval) returns void language sql as $$
+    update reveille.job set paused_at = null, enabled_on = reveille.here(),
+           enabled_since = '-infinity', catchup_window = '12 h',
+           schedule = to_char(clock_timestamp() at time zone 'UTC' - p_ago, 'MI HH24 * * *')
+     where job_name = 'yearly'
+$$;
+create function pg_temp.caught() returns text language sql as $$
+    select coalesce(string_agg(what, ',' order by what), '') from reveille.catch_up()
+$$;
+select pg_temp.due('10 min');
+select is(pg_temp.caught(), 'missed', 'R-T13: a slot that nobody rang for is caught up');
 select is(source, 'catchup', 'R-T13: and marked catchup') from reveille.trigger_request;
-select is(reveille.catch_up(), 0, 'R-T13: once');
+select is(slot, date_trunc('minute', clock_timestamp() - interval '10 min'),
+          'R-T13: the newest slot, and no other') from reveille.trigger_request;
+select is(pg_temp.caught(), '', 'R-T13: once');
 delete from reveille.trigger_request;
 update reveille.job set enabled_since = clock_timestamp() where job_name = 'yearly';
-select is(reveille.catch_up(), 0, 'R-T13: no slot from before the job was enabled');
-update reveille.job set enabled_since = '-infinity', catchup_window = '5 min'
- where job_name = 'yearly';
-select is(reveille.catch_up(), 0, 'R-T13: no slot outside the catch-up window');
-update reveille.job set catchup_window = '12 h', paused_at = now() where job_name = 'yearly';
-select is(reveille.catch_up(), 0, 'R-T8: the watchdog leaves a paused job alone');
-update reveille.job set paused_at = null, enabled_on = 'x' where job_name = 'yearly';
-select is(reveille.catch_up(), 0, 'R-T13: the watchdog does nothing on a copy');
-update reveille.job set enabled_on = reveille.here(),
-       schedule = to_char(clock_timestamp() at time zone 'UTC', 'MI HH24 * * *')
- where job_name = 'yearly';
-select is(reveille.catch_up(), 0, 'R-T13: a slot gets two minutes of grace');
-update reveille.job set schedule = to_char(clock_timestamp() at time zone 'UTC'
-                                           - interval '40 min', 'MI HH24 * * *')
- where job_name = 'yearly';
-select reveille.catch_up();
-create function pg_temp.fail_after(p_ago interval) returns int language plpgsql as $$
+select is(pg_temp.caught(), '', 'R-T13: no slot from before the job was enabled');
+select pg_temp.due('10 min');
+update reveille.job set catchup_window = '5 min' where job_name = 'yearly';
+select is(pg_temp.caught(), '', 'R-T13: no slot outside the catch-up window');
+select pg_temp.due('10 min');
+update reveille.job set paused_at = now() where job_name = 'yearly';
+select is(pg_temp.caught(), '', 'R-T8: the watchdog leaves a paused job alone');
+select pg_temp.due('0 min');
+select is(pg_temp.caught(), '', 'R-T13: a slot gets two minutes of grace');
+
+-- a job of every minute: its newest slot is never two minutes old
+update reveille.job set schedule = '* * * * *' where job_name = 'yearly';
+select is(pg_temp.caught(), 'missed', 'R-T13: a job of every minute is caught up, too');
+update reveille.trigger_request set slot = slot - interval '1 min';
+select is(pg_temp.caught(), '', 'R-T13: but not while its doorbell is only a minute late');
+delete from reveille.trigger_request;
+
+-- ---- a copy of the database
+select pg_temp.due('10 min');
+update reveille.job set enabled_on = '1/elsewhere' where job_name = 'yearly';
+select is(pg_temp.caught(), 'copy', 'R-T13: on a copy of the database nothing is caught up');
+select is_empty('select from reveille.trigger_request', 'R-T13: nothing is asked for there');
+select results_eq($$ select paused_at is not null, paused_reason from reveille.job
+                      where job_name = 'yearly' $$,
+    $$ values (true, 'this is a copy of the database; resume the job to run it here') $$,
+    'R-T13: a copy wakes up paused, and its row says why');
+select is(pg_temp.caught(), '', 'R-T13: which is said once');
+select reveille.pause_job('yearly', null);
+select results_eq($$ select paused_at, paused_reason, enabled_on from reveille.job
+                      where job_name = 'yearly' $$,
+    $$ values (null::timestamptz, null::text, reveille.here()) $$,
+    'R-T13: resumed, it is this database''s own');
+
+-- ---- failed slots
+select pg_temp.due('40 min');
+select pg_temp.caught();
+create function pg_temp.fail_after(p_ago interval) returns text language plpgsql as $$
 begin
     perform reveille.cancel_run(run_id, 'partial') from reveille.open_run('p');
     update reveille.run set finished_at = clock_timestamp() - p_ago where state = 'failed';
-    return reveille.catch_up();
+    return pg_temp.caught();
 end $$;
-select is(pg_temp.fail_after('59 s'), 0, 'R-T13: a failed run is not tried again at once');
-select is(pg_temp.fail_after('61 s'), 1, 'R-T13: but after a minute');
-select is(pg_temp.fail_after('4 min'), 0, 'R-T13: the second time not after four');
-select is(pg_temp.fail_after('6 min'), 1, 'R-T13: but after five');
-select is(pg_temp.fail_after('16 min'), 1, 'R-T13: the third time after fifteen');
-select is(pg_temp.fail_after('1 h'), 0, 'R-T13: and then no more');
+select is(pg_temp.fail_after('59 s'), '', 'R-T13: a failed run is not tried again at once');
+select is(pg_temp.fail_after('61 s'), 'failed', 'R-T13: but after a minute');
+select is(source, 'catchup', 'R-T13: marked catchup') from reveille.trigger_request;
+select is(pg_temp.fail_after('4 min'), '', 'R-T13: the second time not after four');
+select is(pg_temp.fail_after('6 min'), 'failed', 'R-T13: but after five');
+select is(pg_temp.fail_after('14 min'), '', 'R-T13: the third time not after fourteen');
+select is(pg_temp.fail_after('16 min'), 'failed', 'R-T13: but after fifteen');
+select is(pg_temp.fail_after('1 h'), '', 'R-T13: and then no more');
+select is(tries, 3, 'R-T13: its tries are counted') from reveille.trigger_request;
+select is((select count(*) from reveille.run where state = 'failed'), 4::bigint,
+          'R-T13: four failed runs of one slot, one after the other');
 
 select * from finish();
 rollback;

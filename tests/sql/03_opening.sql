@@ -83,6 +83,12 @@ select is_empty($$ select * from reveille.open_run('p') $$, 'no run has a date i
 select is(state, 'refused', 'its request is refused, so that it stands in nobody''s way')
   from reveille.trigger_request where source = 'manual';
 
+insert into reveille.trigger_request(job_name, source, params)
+    values ('a_job', 'manual', '{"evaluation_date": "9999-01-01"}'), ('a_job', 'manual', '{}');
+select isnt_empty($$ select * from reveille.open_run('p') $$,
+                  'and the next request of the job is opened in the same call');
+select reveille.cancel_run(run_id) from reveille.run where state = 'planning';
+
 -- ---- parameters
 select test.run('a_job', 10, '{"evaluation_date": "2026-01-02", "shadow": true,
                                "scenario_types": ["inactivity"]}') as manual \gset

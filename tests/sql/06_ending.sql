@@ -1,4 +1,4 @@
--- close_run, cancel_run, end_overdue_runs; pause and engine settings; the audit.
+-- close_run, cancel_run, fail_run, end_overdue_runs; pause and engine settings; the audit.
 begin;
 select no_plan();
 select test.job('e');
@@ -31,6 +31,7 @@ select is(test.differs(:'run'), '', 'the run holds');
 select test.run('e', 2) as run \gset
 select test.settle(:'run', 0);
 select reveille.cancel_run(:'run', 'cancelled', 'anna') as summary \gset
+\set cancelled :run
 select results_eq(
     format($$ select s ->> 'status', (s ->> 'total_evaluated')::int,
                      (s ->> 'remaining_unprocessed_count')::int, (s ->> 'completed')::boolean,
@@ -78,6 +79,38 @@ select results_eq(format('select state, planned, slices from reveille.run where 
 select is(reveille.summary(:'run') -> 'completed', 'false', 'a failed run is not completed');
 select is(test.differs(:'run'), '', 'the failed run holds, as far as it came');
 
+select test.job('ee');
+select reveille.cancel_run(run_id) from reveille.run where state in ('planning', 'running');
+select test.run('e', 2), test.run('ee', 2);
+update reveille.run set deadline_at = clock_timestamp() where state = 'running';
+select is(array[reveille.end_overdue_runs(), reveille.end_overdue_runs(),
+                reveille.end_overdue_runs()], '{1,1,0}',
+          'overdue runs are ended one a call, so that none waits for another''s settles');
+
+-- ---- a run that cannot be planned
+select reveille.request('e', 'pg_cron') as rung;
+select run_id as run from reveille.open_run('p', 2) \gset
+select reveille.plan_page(:'run', 'p', 1, null);
+select is(reveille.fail_run(:'run', 'q', 1, 'x'), null, 'only its leader fails a run');
+select is(reveille.fail_run(:'run', 'p', 2, 'x'), null, 'with the fence that is its own');
+select is(reveille.fail_run(:'run', 'p', 1, repeat('x', 600)) ->> 'status', 'failed',
+          'R-S3: a run that cannot be planned is failed');
+select results_eq(
+    format('select r.state, length(r.error_message), l.status, l.error_message = r.error_message,
+                   (select string_agg(s.state, %L) from reveille.slice s where s.run_id = r.run_id)
+              from reveille.run r join reveille.scheduler_execution_log l using (run_id)
+             where r.run_id = %L', ',', :'run'),
+    $$ values ('failed', 500, 'failed', true, 'unreached') $$,
+    'R-S3: the run and its row in the execution log say why; no slice stays pending');
+select is(test.differs(:'run'), '', 'the run that could not be planned holds');
+select is(reveille.fail_run(:'run', 'p', 1, 'x'), null, 'it fails once');
+select is((select state from reveille.request('e', 'http')), 'pending',
+          'R-T13: its slot is free for another run');
+update reveille.trigger_request set state = 'refused' where state = 'pending';
+select test.run('e', 2) as run \gset
+select is(reveille.fail_run(:'run', 'p', 1, 'x'), null, 'a run that is planned does not fail so');
+select reveille.cancel_run(:'run');
+
 -- ---- S1 while a run is open
 select reveille.request('e', 'manual');
 select run_id as run from reveille.open_run('p', 2) \gset
@@ -98,9 +131,10 @@ select results_eq($$ select concurrency, current, topic_partitions from reveille
                       where engine = 'http' $$, $$ values (4, 4, 12) $$, 'R-E1: and holds at once');
 select throws_ok($$ select reveille.set_engine('http', 0) $$, '23514', null,
     'R-E1: zero is no limit');
-select results_eq($$ select actor, action, object from reveille.audit order by id $$,
-    $$ values ('anna', 'cancel', (select run_id::text from reveille.run where state = 'cancelled')),
-              ('anna', 'pause', 'e'), ('anna', 'resume', 'e'), ('anna', 'set_engine', 'http') $$,
+select results_eq(
+    $$ select actor, action, object from reveille.audit where actor = 'anna' order by id $$,
+    format($$ values ('anna', 'cancel', %L), ('anna', 'pause', 'e'), ('anna', 'resume', 'e'),
+                     ('anna', 'set_engine', 'http') $$, :'cancelled'),
     'R-T12: who cancelled, paused, resumed and set is in the audit');
 select reveille.note_secret_use('scheduler'), reveille.note_secret_use('scheduler');
 select is(count(*), 1::bigint, 'R-T10: the last use of a secret is kept, once a secret')

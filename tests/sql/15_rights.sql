@@ -12,8 +12,8 @@ create temp table allowed(role text, functions text[]);
 insert into allowed values
     ('reveille_producer', '{request,request_status,catch_up,slot_of,cron_field,here,open_run,renew_lease,
         give_up_lease,plan_page,unpublished_slices,note_published,overdue_slices,pause_job,note_secret_use,
-        close_run,cancel_run,end_overdue_runs,open_replay,summary,summaries,find_run,progress_of,why_open,
-        verify_run,set_contact,doctor,doctor_engines,applied_migrations}'),
+        close_run,fail_run,cancel_run,end_overdue_runs,note_alerts,open_replay,summary,summaries,find_run,
+        progress_of,why_open,verify_run,set_contact,doctor,doctor_engines,applied_migrations}'),
     ('reveille_worker', '{ask_share,note_dead_letter,claim_slice,touch_slices,release_slices,settle_slice,
         judge_slices,doctor,doctor_engines,applied_migrations}'),
     ('reveille_reader', '{request_status,slot_of,cron_field,here,summary,summaries,find_run,progress_of,
