@@ -55,8 +55,9 @@ int broker_producer_send(struct broker_producer *p, const char *topic, int32_t p
                          struct err *err) MUST_CHECK;
 
 /* Makes sure that the topic exists with at least `partitions` partitions: asks for its metadata,
- * creates it when it is missing. Calls fn once: ok, or why not (code "too_few_partitions" when it
- * exists and is smaller; a broker without admin API and without the topic: NETWORK, retry). */
+ * creates it when it is missing, adds partitions when it is smaller. Calls fn once: ok, or why not
+ * (code "too_few_partitions" when it is smaller and the broker does not let us; a broker without
+ * admin API and without the topic: NETWORK, retry). */
 typedef void (*broker_topic_fn)(void *arg, const char *topic, int32_t partitions,
                                 const struct err *err); /* err NULL: ok */
 int broker_ensure_topic(struct broker_producer *p, const char *topic, int32_t partitions,

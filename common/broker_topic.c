@@ -1,6 +1,6 @@
-/* Does a topic exist with enough partitions, and if not, create it. A thread a question, for
- * librdkafka 2.0.2 can only wait for metadata; the thread touches nothing but its job, the handle
- * and the wake-up. */
+/* Does a topic exist with enough partitions, and if not, create it, or add them. A thread a
+ * question, for librdkafka 2.0.2 can only wait for metadata; the thread touches nothing but its
+ * job, the handle and the wake-up. */
 #include "broker_internal.h"
 
 #include "clock.h"
@@ -47,12 +47,23 @@ static int count_partitions(struct broker_topic_job *job, rd_kafka_resp_err_t *r
     return count;
 }
 
-/* Waits for the answer to CreateTopics; what it says is only a hint, metadata decides. */
-static rd_kafka_resp_err_t await_created(struct broker_topic_job *job, rd_kafka_queue_t *queue)
+/* Both answers have one form. */
+static const rd_kafka_topic_result_t **topic_results(rd_kafka_event_t *ev, size_t *ret_n)
+{
+    const rd_kafka_CreateTopics_result_t *created = rd_kafka_event_CreateTopics_result(ev);
+    const rd_kafka_CreatePartitions_result_t *added = rd_kafka_event_CreatePartitions_result(ev);
+
+    *ret_n = 0;
+    return created != NULL ? rd_kafka_CreateTopics_result_topics(created, ret_n)
+           : added != NULL ? rd_kafka_CreatePartitions_result_topics(added, ret_n)
+                           : NULL;
+}
+
+/* Waits for the answer of the admin API; what it says is only a hint, metadata decides. */
+static rd_kafka_resp_err_t await_answer(struct broker_topic_job *job, rd_kafka_queue_t *queue)
 {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT;
     rd_kafka_event_t *ev = NULL;
-    const rd_kafka_CreateTopics_result_t *result;
     const rd_kafka_topic_result_t **topics;
     size_t n = 0;
 
@@ -63,9 +74,8 @@ static rd_kafka_resp_err_t await_created(struct broker_topic_job *job, rd_kafka_
         return code;
     }
     code = rd_kafka_event_error(ev);
-    result = rd_kafka_event_CreateTopics_result(ev);
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && result != NULL) {
-        topics = rd_kafka_CreateTopics_result_topics(result, &n);
+    if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        topics = topic_results(ev, &n);
         code = n == 1 ? rd_kafka_topic_result_error(topics[0]) : code;
     }
     rd_kafka_event_destroy(ev);
@@ -86,8 +96,29 @@ static rd_kafka_resp_err_t create_topic(struct broker_topic_job *job)
         (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
         (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
         rd_kafka_CreateTopics(job->rk, &topic, 1, options, queue);
-        code = await_created(job, queue);
+        code = await_answer(job, queue);
         rd_kafka_NewTopic_destroy(topic);
+    }
+    rd_kafka_AdminOptions_destroy(options);
+    rd_kafka_queue_destroy(queue);
+    return code;
+}
+
+static rd_kafka_resp_err_t add_partitions(struct broker_topic_job *job)
+{
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(job->rk);
+    rd_kafka_AdminOptions_t *options =
+        rd_kafka_AdminOptions_new(job->rk, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+    rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(rd_kafka_topic_name(job->topic),
+                                                                (size_t)job->partitions, NULL, 0);
+
+    if (more != NULL) {
+        (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
+        (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
+        rd_kafka_CreatePartitions(job->rk, &more, 1, options, queue);
+        code = await_answer(job, queue);
+        rd_kafka_NewPartitions_destroy(more);
     }
     rd_kafka_AdminOptions_destroy(options);
     rd_kafka_queue_destroy(queue);
@@ -103,8 +134,9 @@ static int finish(struct broker_topic_job *job, int count, rd_kafka_resp_err_t c
     }
     if (count > 0) {
         return err_set(&job->err, ERR_CONFIG, "too_few_partitions",
-                       "topic %s has %d partitions and needs %d", name, count,
-                       (int)job->partitions);
+                       "topic %s has %d partitions and needs %d, and the broker adds none (%s): "
+                       "add them there, or set the engine's topic_partitions back",
+                       name, count, (int)job->partitions, rd_kafka_err2name(code));
     }
     if (count == 0 &&
         (code == RD_KAFKA_RESP_ERR__TIMED_OUT || code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
@@ -118,28 +150,38 @@ static int finish(struct broker_topic_job *job, int count, rd_kafka_resp_err_t c
     return err_prefix(&job->err, name);
 }
 
+/* Asks for what is missing; whether somebody else was quicker, metadata tells. */
+static rd_kafka_resp_err_t mend_topic(struct broker_topic_job *job, int count)
+{
+    rd_kafka_resp_err_t code = count == 0 ? create_topic(job) : add_partitions(job);
+
+    return code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS ||
+                   code == RD_KAFKA_RESP_ERR_INVALID_PARTITIONS
+               ? RD_KAFKA_RESP_ERR_NO_ERROR
+               : code;
+}
+
 static void *topic_thread(void *arg)
 {
     struct broker_topic_job *job = arg; /* private to this file: pthread_create hands it over */
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT, created;
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__TIMED_OUT, mended;
     bool asked = false;
     int count = -1;
 
     while (!job_over(job)) {
         count = count_partitions(job, &code);
-        if (count > 0) {
+        if (count >= job->partitions) {
             break;
         }
-        if (count == 0 && !asked) {
+        if (count >= 0 && !asked) {
             asked = true;
-            created = create_topic(job);
-            if (created != RD_KAFKA_RESP_ERR_NO_ERROR &&
-                created != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-                code = created;
+            mended = mend_topic(job, count);
+            if (mended != RD_KAFKA_RESP_ERR_NO_ERROR) {
+                code = mended;
                 break;
             }
         }
-        if (code == RD_KAFKA_RESP_ERR__TRANSPORT || count == 0) {
+        if (code == RD_KAFKA_RESP_ERR__TRANSPORT || count >= 0) {
             struct timespec pause = {.tv_nsec = BROKER_METADATA_PAUSE_MS *
                                                 1000000L}; /* failed without waiting */
             (void)nanosleep(&pause, NULL);

@@ -27,11 +27,14 @@
 #define LEASE_RENEW_MS 5000     /* a third of it: two renewals may fail */
 #define ASK_AGAIN_MS 200        /* a question whose answer was lost is asked again */
 #define PLAN_AGAIN_MAX_MS 10000 /* ... for a page after twice as long each time, up to this */
+#define LIMIT_PLAN_REFUSALS 5   /* pages refused for good in 3 s: more than a redeploy's gap */
 #define OPEN_AGAIN_MS 1000      /* after an open that failed */
 #define PROGRESS_MIN_MS 25      /* how often a run's progress is read, at most */
 #define PROGRESS_MAX_MS 1000
 #define RECONCILE_MS 1000            /* tick of the reconciler */
 #define OVERDUE_RUNS_MS 5000         /* how often runs past their deadline are looked for */
+#define WATCHDOG_MS 30000            /* how often missed slots and alerts are; two make a minute */
+#define DELIVERY_SAY_MS 1000         /* failed deliveries are counted so long, then one line */
 #define INBOX_POLL_MS 1000           /* trigger requests, until LISTEN has proven itself ... */
 #define INBOX_POLL_LISTENING_MS 5000 /* ... and from then on: a lapsed lease is found so, too */
 #define OFFSET_STILL_MS 60000        /* a committed offset that stands still so long is not lag */

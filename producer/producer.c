@@ -260,9 +260,12 @@ int producer_make_core(struct producer *p, struct err *err)
         .arg = p,
     };
     publisher.properties = config_kafka(p->cfg, &publisher.property_count);
+    struct watchdog_config watchdog = {
+        .db = p->db, .log = p->log, .metrics = p->metrics, .wake = p->wake};
     store.stale_ms = broker_session_ms(publisher.properties, publisher.property_count);
     if (!(p->store = run_store_new(&store, err)) ||
-        !(p->publisher = publisher_new(&publisher, err)))
+        !(p->publisher = publisher_new(&publisher, err)) ||
+        !(p->watchdog = watchdog_new(&watchdog, err)))
         return -1;
     return 0;
 }
@@ -306,6 +309,7 @@ void producer_release(struct producer *p)
     trigger_api_free(p->api);
     schema_gate_free(p->gate);
     trigger_inbox_free(p->inbox);
+    watchdog_free(p->watchdog);
     publisher_free(p->publisher);
     run_store_free(p->store);
     producer_notes_free(p->notes);

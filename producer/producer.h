@@ -22,6 +22,7 @@
 #include "schema_gate.h"
 #include "trigger_api.h"
 #include "trigger_inbox.h"
+#include "watchdog.h"
 
 #define PRODUCER_MAGIC 0x50524F44u
 
@@ -41,6 +42,7 @@ struct producer {
     struct producer_notes *notes;
     struct run_store *store;
     struct publisher *publisher;
+    struct watchdog *watchdog;
     struct trigger_inbox *inbox;
     struct trigger_api *api;
     struct schema_gate *gate;

@@ -127,7 +127,8 @@ static void log_ended(struct producer_notes *n, const struct opened_run *run, co
     if (strcmp(status, run_state_name(RUN_FAILED)) == 0)
         log_event(n->log, EV_RUN_FAILED, log_uuid("invocation_id", &run->run_id),
                   log_name("job_name", run->job_name), log_name("component", run->component),
-                  log_name("error_message", "its row in reveille.run says why"));
+                  log_text("error_message",
+                           json_string_value(json_object_get(summary, "error_message"))));
     else
         log_completed(n, run, status, summary);
     if (remaining > 0)

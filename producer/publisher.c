@@ -24,6 +24,7 @@ struct out {
 
 struct topic {
     char engine[41], name[BROKER_TOPIC_SIZE];
+    int partitions;      /* as last said */
     bool ready, failed;  /* failed: said so already */
     bool not_asked;      /* the library could not even be asked: to be answered in the next turn */
     bool offsets_failed; /* the same for the committed offsets */
@@ -140,9 +141,11 @@ static void tell_ready(struct publisher *p)
 static void topic_answered(struct publisher *p, struct topic *t, int partitions,
                            const struct err *err)
 {
-    if (!err && !t->ready)
+    if (!err && (!t->ready || t->partitions != partitions)) {
         log_event(p->cfg.log, EV_TOPIC_READY, log_name("topic", t->name),
                   log_int("partitions", partitions));
+        t->partitions = partitions;
+    }
     if (err && !t->failed)
         log_event(p->cfg.log, EV_TOPIC_FAILED, log_name("topic", t->name), LOG_ERR(err));
     t->ready = !err;

@@ -15,6 +15,7 @@ struct run_core *run_core_new(const struct run_ops *ops, struct err *err)
     c->now = ops->now_ms(ops->world);
     c->open_at = c->now;
     c->end_overdue_at = c->now;
+    c->watch_at = c->now;
     return c;
 }
 
@@ -53,6 +54,7 @@ void lead_note(struct run_core *c, const struct lead *l, enum run_note_kind kind
 
 static void lead_drop(struct run_core *c, struct lead *l)
 {
+    publish_say_failed(c, l, true);
     l->used = false;
     c->open_at = c->now; /* a request may wait behind this run */
 }
@@ -133,7 +135,9 @@ void run_core_listening(struct run_core *c, bool proven)
 void run_core_engine(struct run_core *c, const char *engine, int partitions)
 {
     c->now = c->ops.now_ms(c->ops.world);
-    (void)topic_find(c, engine, partitions);
+    int i = topic_find(c, engine, partitions);
+    if (i != NO_TOPIC) /* the row may also have been set back */
+        (void)topic_resize(c, &c->topic[i], partitions);
     run_core_pump(c);
 }
 
@@ -141,8 +145,8 @@ void run_core_engine(struct run_core *c, const char *engine, int partitions)
 
 static void plan(struct run_core *c, struct lead *l)
 {
-    if (l->planning_over || l->plan_asked || l->stale || l->give_up_asked || c->draining ||
-        c->now < l->plan_at)
+    if (l->planning_over || l->plan_asked || l->close_asked || l->stale || l->give_up_asked ||
+        c->draining || c->now < l->plan_at)
         return;
     l->plan_asked = true;
     int pages = l->first_page ? 1 : LIMIT_PAGES_PER_PLAN;
@@ -162,6 +166,18 @@ static void adopt(struct run_core *c, struct lead *l, const struct planned_pages
     }
 }
 
+/* It may have been done, if there was no answer: then the next one is stale. */
+static void plan_failed(struct run_core *c, struct lead *l, const char *refused)
+{
+    l->plan_wait = l->plan_wait == 0 ? ASK_AGAIN_MS : l->plan_wait * 2;
+    l->plan_wait = l->plan_wait < PLAN_AGAIN_MAX_MS ? l->plan_wait : PLAN_AGAIN_MAX_MS;
+    l->plan_at = c->now + l->plan_wait;
+    if (refused == NULL || ++l->refusals < LIMIT_PLAN_REFUSALS || l->close_asked || c->draining)
+        return;
+    l->close_asked = true;
+    c->ops.fail(c->ops.world, lead_ref(c, l), &l->run, refused);
+}
+
 void run_core_planned(struct run_core *c, struct lead_ref ref, const struct planned_pages *pages)
 {
     struct lead *l = lead_find(c, ref);
@@ -170,12 +186,9 @@ void run_core_planned(struct run_core *c, struct lead_ref ref, const struct plan
         return;
     l->plan_asked = false;
     if (!pages->failed)
-        l->plan_wait = 0;
+        l->plan_wait = l->refusals = 0;
     if (pages->failed) {
-        /* it may have been done: then the next one is stale */
-        l->plan_wait = l->plan_wait == 0 ? ASK_AGAIN_MS : l->plan_wait * 2;
-        l->plan_wait = l->plan_wait < PLAN_AGAIN_MAX_MS ? l->plan_wait : PLAN_AGAIN_MAX_MS;
-        l->plan_at = c->now + l->plan_wait;
+        plan_failed(c, l, pages->refused);
     } else if (pages->outcome == PLAN_STALE) {
         l->stale = true;
         l->moved = *pages;
@@ -352,10 +365,7 @@ static void lead_step(struct run_core *c, struct lead *l)
     look(c, l);
     publish_note(c, l);
     reconcile_ask(c, l);
-    if (l->failed_deliveries > 0) {
-        lead_note(c, l, RUN_NOTE_DELIVERY_FAILED, l->failed_deliveries, NULL);
-        l->failed_deliveries = 0;
-    }
+    publish_say_failed(c, l, false);
 }
 
 void run_core_pump(struct run_core *c)
@@ -364,6 +374,10 @@ void run_core_pump(struct run_core *c)
     if (!c->draining && c->now >= c->end_overdue_at) {
         c->end_overdue_at = c->now + OVERDUE_RUNS_MS;
         c->ops.end_overdue(c->ops.world);
+    }
+    if (!c->draining && c->now >= c->watch_at) {
+        c->watch_at = c->now + WATCHDOG_MS;
+        c->ops.watch(c->ops.world);
     }
     for (int i = 0; i < LIMIT_RUNS_HELD; i++)
         if (c->lead[i].used)
@@ -399,16 +413,18 @@ int64_t run_core_next_wake(const struct run_core *c)
         return wake;
     sooner(&wake, c->open_asked || run_core_leads(c) == LIMIT_RUNS_HELD, c->open_at);
     sooner(&wake, false, c->end_overdue_at);
+    sooner(&wake, false, c->watch_at);
     for (int i = 0; i < LIMIT_RUNS_HELD; i++) {
         const struct lead *l = &c->lead[i];
         if (!l->used)
             continue;
         bool no_topic = c->topic[l->topic].state != TOPIC_READY;
-        sooner(&wake, l->plan_asked || l->planning_over || l->stale, l->plan_at);
+        sooner(&wake, l->plan_asked || l->close_asked || l->planning_over || l->stale, l->plan_at);
         sooner(&wake, l->renew_asked, l->renew_at);
         sooner(&wake, l->progress_asked || l->close_asked, l->progress_at);
         sooner(&wake, l->overdue_asked || l->overdue_count > 0 || no_topic, l->overdue_at);
         sooner(&wake, l->draw_asked || no_topic || l->draw_at <= c->now, l->draw_at);
+        sooner(&wake, l->failed_deliveries == 0, l->say_failed_at);
     }
     for (int i = 0; i < c->topic_count; i++)
         sooner(&wake, c->topic[i].state != TOPIC_UNKNOWN, c->topic[i].ensure_at);

@@ -9,7 +9,9 @@
  *  - planning never waits for publishing; publishing draws unpublished slices from the plan, the
  *    runs of an engine in turn, never further ahead than the bound;
  *  - a slice is rung again only when the group has read past it, or stands still;
- *  - a lost answer is asked again, never assumed.
+ *  - a lost answer is asked again, never assumed; a page that the database refuses for good is
+ *    asked for LIMIT_PLAN_REFUSALS times, then the run is failed;
+ *  - a topic has at least the partitions that its engine's row, or a planned slice, names.
  *
  * None of the ops may call back into the core before it returns. Each op with an answer gets it
  * exactly once; `failed` answers mean: not known, ask again. */
@@ -52,7 +54,8 @@ struct opened_run {
 
 enum plan_outcome { PLAN_MORE, PLAN_LAST, PLAN_STALE };
 struct planned_pages {
-    bool failed; /* no answer; nothing else holds */
+    bool failed;         /* no answer; nothing else holds, but: */
+    const char *refused; /* lent: why the database will not plan it, now or later; NULL: unknown */
     enum plan_outcome outcome;
     enum run_state state; /* of the run, after the call */
     bool has_cursor;
@@ -122,9 +125,12 @@ struct run_ops {
                   const struct opened_run *run); /* → run_core_renewed */
     void (*close)(void *world, struct lead_ref ref,
                   const struct opened_run *run); /* → run_core_closed */
+    /* Ends a run that cannot be planned. → run_core_closed */
+    void (*fail)(void *world, struct lead_ref ref, const struct opened_run *run, const char *why);
     void (*give_up)(void *world, struct lead_ref ref,
                     const struct opened_run *run); /* → run_core_given_up */
     void (*end_overdue)(void *world); /* runs past their deadline; no answer is awaited */
+    void (*watch)(void *world);       /* missed slots, alerts; no answer is awaited */
     void (*ensure_topic)(void *world, const char *engine, int partitions); /* → run_core_topic */
     void (*stopped)(void *world);                                          /* the drain is over */
     void (*note)(void *world, const struct run_note *note);
@@ -134,7 +140,7 @@ struct run_core *run_core_new(const struct run_ops *ops, struct err *err);
 void run_core_free(struct run_core *c);
 
 /* ---- what happened ----------------------------------------------------------------------- */
-/* An engine's row was read (at the start): its topic is made sure of. */
+/* An engine's row was read: its topic is made sure of, with as many partitions. */
 void run_core_engine(struct run_core *c, const char *engine, int partitions);
 /* Somebody asked for a job (NOTIFY, HTTP): look for a run to open now. */
 void run_core_rung(struct run_core *c);

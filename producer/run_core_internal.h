@@ -30,6 +30,7 @@ struct lead {
         note_asked;
     bool give_up_asked;
     int64_t plan_wait; /* the last back-off after a plan that got no answer */
+    int refusals;      /* pages refused for good, one after the other */
     int64_t plan_at, draw_at, progress_at, overdue_at, renew_at;
     int draw_limit, draw_known; /* of the draw under way: limit, and slices planned then */
     bool stale;                 /* the plan moved without us: adopt it if the lease is still ours */
@@ -38,7 +39,8 @@ struct lead {
     int after; /* the last slice drawn for publishing; -1: none */
     struct sent sent[SENT_MAX];
     int sent_count;
-    int failed_deliveries; /* since the last note */
+    int failed_deliveries; /* since the last note; the next one is at say_failed_at */
+    int64_t say_failed_at;
     struct overdue_slice overdue[LIMIT_AHEAD_MAX];
     int overdue_count; /* waiting for the group's offsets */
 
@@ -60,6 +62,7 @@ struct topic_part {
 struct topic {
     char engine[41];
     int partitions;
+    int asked; /* partitions of the last ensure_topic */
     enum { TOPIC_UNKNOWN, TOPIC_ASKED, TOPIC_READY } state;
     int64_t ensure_at;
     struct topic_part *part; /* owned, partitions of them */
@@ -77,7 +80,7 @@ struct run_core {
     struct topic topic[TOPICS_MAX];
     int topic_count;
     bool open_asked, rung_meanwhile, listening, draining, stopped;
-    int64_t open_at, end_overdue_at;
+    int64_t open_at, end_overdue_at, watch_at;
 };
 
 /* ---- run_core.c */
@@ -87,12 +90,16 @@ struct lead_ref lead_ref(const struct run_core *c, const struct lead *l);
 void lead_note(struct run_core *c, const struct lead *l, enum run_note_kind kind, int slices,
                const char *summary);
 /* ---- run_publish.c: the plan's slices on their way to Kafka */
-int topic_find(struct run_core *c, const char *engine, int partitions); /* NO_TOPIC: no room */
+/* Its index, made when it is new; one with fewer partitions grows. NO_TOPIC: no room. */
+int topic_find(struct run_core *c, const char *engine, int partitions);
+/* That many from now on; false: no memory, they stay as they are. */
+bool topic_resize(struct run_core *c, struct topic *t, int partitions);
 void topic_ensure(struct run_core *c, struct topic *t);
 void publish_draw(struct run_core *c, int topic);
 bool publish_one(struct run_core *c, struct lead *l, int32_t slice_no, int32_t partition);
 void publish_note(struct run_core *c, struct lead *l);
-int publish_ahead(const struct lead *l); /* published and not done */
+void publish_say_failed(struct run_core *c, struct lead *l, bool now); /* one line a burst */
+int publish_ahead(const struct lead *l);                               /* published and not done */
 void publish_done(struct run_core *c, struct topic *t, int slices);
 bool publish_under_way(const struct lead *l, int32_t slice_no);
 /* ---- run_reconcile.c: ring again */

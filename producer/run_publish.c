@@ -9,22 +9,41 @@
 #define PUBLISH_AGAIN_MS 100 /* Kafka's queue was full */
 #define ENSURE_AGAIN_MS 1000
 
-int topic_find(struct run_core *c, const char *engine, int partitions)
+bool topic_resize(struct run_core *c, struct topic *t, int partitions)
 {
-    for (int i = 0; i < c->topic_count; i++)
-        if (strcmp(c->topic[i].engine, engine) == 0)
-            return i;
-    if (c->topic_count == TOPICS_MAX || partitions < 1)
-        return NO_TOPIC;
-    struct topic_part *part = calloc((size_t)partitions, sizeof(*part));
+    if (partitions < 1 || partitions == t->partitions)
+        return partitions == t->partitions;
+    struct topic_part *part = reallocarray(t->part, (size_t)partitions, sizeof(*part));
     if (part == NULL)
-        return NO_TOPIC;
-    for (int i = 0; i < partitions; i++)
+        return false;
+    for (int i = t->partitions; i < partitions; i++)
         part[i] =
             (struct topic_part){.committed = -1, .changed_ms = c->now, .delivered = NOT_DELIVERED};
+    t->part = part;
+    t->partitions = partitions;
+    t->committed_known = false; /* nothing is known of the new ones */
+    if (t->state == TOPIC_READY)
+        t->state = TOPIC_UNKNOWN;
+    t->ensure_at = c->now;
+    return true;
+}
+
+int topic_find(struct run_core *c, const char *engine, int partitions)
+{
+    for (int i = 0; i < c->topic_count; i++) {
+        struct topic *t = &c->topic[i];
+        if (strcmp(t->engine, engine) != 0)
+            continue;
+        if (partitions > t->partitions)
+            (void)topic_resize(c, t, partitions); /* else with the first slice that needs them */
+        return i;
+    }
+    if (c->topic_count == TOPICS_MAX)
+        return NO_TOPIC;
     struct topic *t = &c->topic[c->topic_count];
-    *t = (struct topic){
-        .partitions = partitions, .part = part, .ensure_at = c->now, .span_start = c->now};
+    *t = (struct topic){.span_start = c->now};
+    if (!topic_resize(c, t, partitions))
+        return NO_TOPIC;
     strncpy(t->engine, engine, sizeof(t->engine) - 1);
     return c->topic_count++;
 }
@@ -34,6 +53,7 @@ void topic_ensure(struct run_core *c, struct topic *t)
     if (t->state != TOPIC_UNKNOWN || c->now < t->ensure_at)
         return;
     t->state = TOPIC_ASKED;
+    t->asked = t->partitions;
     c->ops.ensure_topic(c->ops.world, t->engine, t->partitions);
 }
 
@@ -44,8 +64,9 @@ void run_core_topic(struct run_core *c, const char *engine, bool ok)
         struct topic *t = &c->topic[i];
         if (strcmp(t->engine, engine) != 0)
             continue;
-        t->state = ok ? TOPIC_READY : TOPIC_UNKNOWN;
-        t->ensure_at = c->now + ENSURE_AGAIN_MS;
+        bool resized = t->asked != t->partitions; /* while it was asked */
+        t->state = ok && !resized ? TOPIC_READY : TOPIC_UNKNOWN;
+        t->ensure_at = c->now + (resized ? 0 : ENSURE_AGAIN_MS);
     }
     run_core_pump(c);
 }
@@ -115,10 +136,13 @@ void publish_draw(struct run_core *c, int topic)
 
 bool publish_one(struct run_core *c, struct lead *l, int32_t slice_no, int32_t partition)
 {
+    struct topic *t = &c->topic[l->topic];
     if (l->sent_count == SENT_MAX)
         return false;
-    /* The plan may know of more partitions than the topic had when it was made sure of. */
-    partition %= c->topic[l->topic].partitions;
+    if (partition >= t->partitions) { /* the engine's row was raised since it was read */
+        (void)topic_resize(c, t, partition + 1);
+        return false;
+    }
     if (!c->ops.publish(c->ops.world, lead_ref(c, l), &l->run, slice_no, partition))
         return false;
     l->sent[l->sent_count++] =
@@ -193,7 +217,8 @@ void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_n
             note_offset(c, t, partition, offset);
         } else {
             forget_sent(l, i);
-            l->failed_deliveries++;
+            if (l->failed_deliveries++ == 0)
+                l->say_failed_at = c->now + DELIVERY_SAY_MS;
             if (t->state == TOPIC_READY) { /* perhaps it is gone */
                 t->state = TOPIC_UNKNOWN;
                 t->ensure_at = c->now;
@@ -202,6 +227,14 @@ void run_core_delivered(struct run_core *c, struct lead_ref ref, int32_t slice_n
         break;
     }
     run_core_pump(c);
+}
+
+void publish_say_failed(struct run_core *c, struct lead *l, bool now)
+{
+    if (l->failed_deliveries == 0 || (!now && c->now < l->say_failed_at))
+        return;
+    lead_note(c, l, RUN_NOTE_DELIVERY_FAILED, l->failed_deliveries, NULL);
+    l->failed_deliveries = 0;
 }
 
 /* Notes in the plan what was delivered, as many as there are, one call at a time. */

@@ -58,14 +58,19 @@ enum { PROGRESS_STATE, PROGRESS_SLICES, PROGRESS_PENDING, PROGRESS_PLANNED };
 
 #define RENEW_SQL "select reveille.renew_lease($1, $2, $3)"
 
-/* Null while it is open. Whoever else ended it meanwhile (cancel, deadline), the summary is there.
- */
-#define CLOSE_SQL                                                                        \
-    "select coalesce(reveille.close_run($1, $2, $3), (select reveille.summary(r.run_id)" \
-    " from reveille.run r where r.run_id = $1 and r.state not in ('planning', 'running')))::text"
+/* The summary of a run that has ended, whoever did it (cancel, deadline), and why it failed. */
+#define ENDED_SQL                                                               \
+    "(select reveille.summary(r.run_id) || jsonb_build_object('error_message'," \
+    " r.error_message) from reveille.run r"                                     \
+    " where r.run_id = $1 and r.state not in ('planning', 'running'))"
+
+/* Both null while it is open. */
+#define CLOSE_SQL "select coalesce(reveille.close_run($1, $2, $3), " ENDED_SQL ")::text"
+#define FAIL_SQL                                        \
+    "select coalesce(reveille.fail_run($1, $2, $3, $4)" \
+    " || jsonb_build_object('error_message', $4::text), " ENDED_SQL ")::text"
 
 #define GIVE_UP_SQL "select reveille.give_up_lease($1, $2, $3)"
-#define END_OVERDUE_SQL "select reveille.end_overdue_runs()"
 
 enum kind {
     OPEN,
@@ -77,8 +82,8 @@ enum kind {
     OVERDUE,
     RENEW,
     CLOSE,
+    FAIL,
     GIVE_UP,
-    END_OVERDUE,
     KINDS
 };
 
@@ -89,6 +94,7 @@ struct store_call {
     enum kind kind;
     struct lead_ref ref;
     bool not_queued;           /* to be answered as failed in the next turn */
+    const struct err *refused; /* lent to its answer: what the database says for good; or NULL */
     struct opened_run *opened; /* owned; DESCRIBE only */
 };
 
@@ -116,7 +122,6 @@ static void answer_overdue(struct run_store *s, struct store_call *call, const s
 static void answer_renew(struct run_store *s, struct store_call *call, const struct db_result *r);
 static void answer_close(struct run_store *s, struct store_call *call, const struct db_result *r);
 static void answer_give_up(struct run_store *s, struct store_call *call, const struct db_result *r);
-static void answer_nothing(struct run_store *s, struct store_call *call, const struct db_result *r);
 
 static const struct statement {
     const char *name, *sql;
@@ -132,8 +137,8 @@ static const struct statement {
     [OVERDUE] = {"overdue_slices", OVERDUE_SQL, DB_STATEMENT_MS, answer_overdue},
     [RENEW] = {"renew_lease", RENEW_SQL, LEASE_RENEW_MS, answer_renew},
     [CLOSE] = {"close_run", CLOSE_SQL, DB_STATEMENT_MS, answer_close},
+    [FAIL] = {"fail_run", FAIL_SQL, DB_STATEMENT_MS, answer_close},
     [GIVE_UP] = {"give_up_lease", GIVE_UP_SQL, DB_STATEMENT_MS, answer_give_up},
-    [END_OVERDUE] = {"end_overdue_runs", END_OVERDUE_SQL, DB_STATEMENT_MS, answer_nothing},
 };
 
 /* ---- calls under way --------------------------------------------------------------------- */
@@ -181,6 +186,8 @@ static void answered(void *arg, enum db_outcome outcome, const struct db_result 
     struct run_store *s = call->store;
     if (outcome != DB_OK)
         say(s, call->kind, outcome, err);
+    if (outcome == DB_REFUSED && !err->retry)
+        call->refused = err;
     statements[call->kind].answer(s, call, outcome == DB_OK ? result : NULL);
     call_free(call);
     core_wake_rearm(s->cfg.wake);
@@ -336,6 +343,11 @@ static bool parse_plan_outcome(const char *text, enum plan_outcome *ret)
 static void answer_plan(struct run_store *s, struct store_call *call, const struct db_result *r)
 {
     struct planned_pages pages = {.failed = true};
+    char why[sizeof call->refused->code + ERR_TEXT_MAX + 2];
+    if (call->refused) {
+        snprintf(why, sizeof why, "%s: %s", call->refused->code, call->refused->text);
+        pages.refused = why;
+    }
     if (r && db_rows(r) == 1 && run_state_parse(db_text(r, 0, PLAN_STATE), &pages.state) &&
         parse_plan_outcome(db_text(r, 0, PLAN_OUTCOME), &pages.outcome)) {
         pages.failed = false;
@@ -461,6 +473,14 @@ static void answer_close(struct run_store *s, struct store_call *call, const str
     run_core_closed(s->core, call->ref, r == NULL, summary);
 }
 
+void run_store_fail(struct run_store *s, struct lead_ref ref, const struct opened_run *run,
+                    const char *why)
+{
+    struct db_args *args = lease_args(s, run);
+    db_arg_text(args, why);
+    ask(s, call_new(s, FAIL, ref), args);
+}
+
 void run_store_give_up(struct run_store *s, struct lead_ref ref, const struct opened_run *run)
 {
     ask(s, call_new(s, GIVE_UP, ref), lease_args(s, run));
@@ -470,16 +490,4 @@ static void answer_give_up(struct run_store *s, struct store_call *call, const s
 {
     (void)r; /* lost: the lease ends by itself */
     run_core_given_up(s->core, call->ref);
-}
-
-void run_store_end_overdue(struct run_store *s)
-{
-    ask(s, call_new(s, END_OVERDUE, (struct lead_ref){0, 0}), NULL);
-}
-
-static void answer_nothing(struct run_store *s, struct store_call *call, const struct db_result *r)
-{
-    (void)s;
-    (void)call;
-    (void)r;
 }

@@ -43,7 +43,8 @@ void run_store_progress(struct run_store *s, struct lead_ref ref, const struct u
 void run_store_overdue(struct run_store *s, struct lead_ref ref, const struct uuid *run, int limit);
 void run_store_renew(struct run_store *s, struct lead_ref ref, const struct opened_run *run);
 void run_store_close(struct run_store *s, struct lead_ref ref, const struct opened_run *run);
+void run_store_fail(struct run_store *s, struct lead_ref ref, const struct opened_run *run,
+                    const char *why);
 void run_store_give_up(struct run_store *s, struct lead_ref ref, const struct opened_run *run);
-void run_store_end_overdue(struct run_store *s);
 
 #endif

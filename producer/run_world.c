@@ -69,6 +69,12 @@ static void world_close(void *world, struct lead_ref ref, const struct opened_ru
     run_store_close(of(world)->store, ref, run);
 }
 
+static void world_fail(void *world, struct lead_ref ref, const struct opened_run *run,
+                       const char *why)
+{
+    run_store_fail(of(world)->store, ref, run, why);
+}
+
 static void world_give_up(void *world, struct lead_ref ref, const struct opened_run *run)
 {
     run_store_give_up(of(world)->store, ref, run);
@@ -76,7 +82,12 @@ static void world_give_up(void *world, struct lead_ref ref, const struct opened_
 
 static void world_end_overdue(void *world)
 {
-    run_store_end_overdue(of(world)->store);
+    watchdog_end_overdue(of(world)->watchdog);
+}
+
+static void world_watch(void *world)
+{
+    watchdog_watch(of(world)->watchdog);
 }
 
 static void world_ensure_topic(void *world, const char *engine, int partitions)
@@ -112,8 +123,10 @@ struct run_ops run_world_ops(struct producer *p)
         .committed = world_committed,
         .renew = world_renew,
         .close = world_close,
+        .fail = world_fail,
         .give_up = world_give_up,
         .end_overdue = world_end_overdue,
+        .watch = world_watch,
         .ensure_topic = world_ensure_topic,
         .stopped = world_stopped,
         .note = world_note,

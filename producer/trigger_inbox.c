@@ -15,10 +15,15 @@ struct trigger_inbox {
     struct trigger_inbox_config cfg;
     struct run_core *core;
     struct db_listen *listen;
-    struct loop_timer *again;
+    struct loop_timer *later; /* the engines' rows could not be read */
     bool started; /* before that the core is told nothing: it would ask for a schema not there */
+    bool reading; /* the engines' rows are being read ... */
+    bool again;   /* ... and may have changed since */
 };
 
+static void read_engines(void *arg);
+
+/* Somebody asked for a job, a run ended, or an engine was set: what it was is not said. */
 static void notified(void *arg)
 {
     struct trigger_inbox *b = CHECK_MAGIC(struct trigger_inbox, arg, TRIGGER_INBOX_MAGIC);
@@ -26,6 +31,7 @@ static void notified(void *arg)
         return;
     run_core_rung(b->core);
     core_wake_rearm(b->cfg.wake);
+    read_engines(b);
 }
 
 static void tell_listening(struct trigger_inbox *b)
@@ -46,21 +52,28 @@ static void engines_read(void *arg, enum db_outcome outcome, const struct db_res
                          const struct err *err)
 {
     struct trigger_inbox *b = CHECK_MAGIC(struct trigger_inbox, arg, TRIGGER_INBOX_MAGIC);
+    b->reading = false;
     if (outcome != DB_OK) {
         log_event(b->cfg.log, EV_DATABASE_ERROR, log_name("what", "engine"), LOG_ERR(err));
-        loop_timer_arm(b->again, INBOX_POLL_MS);
+        loop_timer_arm(b->later, INBOX_POLL_MS);
         return;
     }
     for (int i = 0; i < db_rows(r); i++)
         run_core_engine(b->core, db_text(r, i, 0), db_int(r, i, 1));
     core_wake_rearm(b->cfg.wake);
+    if (b->again)
+        read_engines(b);
 }
 
 static void read_engines(void *arg)
 {
     struct trigger_inbox *b = CHECK_MAGIC(struct trigger_inbox, arg, TRIGGER_INBOX_MAGIC);
-    if (db_call(b->cfg.db, ENGINES_SQL, NULL, DB_STATEMENT_MS, engines_read, b, NULL))
-        loop_timer_arm(b->again, INBOX_POLL_MS);
+    b->again = b->reading;
+    if (b->reading)
+        return;
+    b->reading = db_call(b->cfg.db, ENGINES_SQL, NULL, DB_STATEMENT_MS, engines_read, b, NULL) == 0;
+    if (!b->reading)
+        loop_timer_arm(b->later, INBOX_POLL_MS);
 }
 
 struct trigger_inbox *trigger_inbox_new(const struct trigger_inbox_config *cfg, struct err *err)
@@ -72,8 +85,8 @@ struct trigger_inbox *trigger_inbox_new(const struct trigger_inbox_config *cfg, 
     }
     *b = (struct trigger_inbox){
         .magic = TRIGGER_INBOX_MAGIC, .cfg = *cfg, .core = core_wake_core(cfg->wake)};
-    b->again = loop_timer_new(cfg->loop, read_engines, b, err);
-    if (b->again)
+    b->later = loop_timer_new(cfg->loop, read_engines, b, err);
+    if (b->later)
         b->listen =
             db_listen_new(cfg->loop, cfg->listen_on, CHANNEL, notified, listening_changed, b, err);
     if (!b->listen) {
@@ -89,7 +102,7 @@ void trigger_inbox_free(struct trigger_inbox *b)
     if (!b)
         return;
     db_listen_free(b->listen);
-    loop_timer_free(b->again);
+    loop_timer_free(b->later);
     b->magic = 0;
     free(b);
 }

@@ -192,16 +192,18 @@ static void put_planned(const struct db_run *r, enum plan_outcome outcome,
         ret->cursor = model_db_subject(r->job, r->cursor - 1);
 }
 
-void model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
+bool model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
                         int cursor, int pages, struct planned_pages *ret)
 {
     struct db_run *r = model_db_run(db, id);
     if (r->state != RUN_PLANNING || r->cursor != cursor || r->holder != holder ||
         r->fence != fence || r->lease_until <= db->world->now) {
         put_planned(r, PLAN_STALE, ret);
-        return;
+        return true;
     }
     const struct db_job *j = &db->job[r->job];
+    if (j->broken_until > db->world->now)
+        return false;
     int before = r->cursor;
     for (int i = 0; i < pages && r->cursor < j->roster; i++)
         add_slice(db, r);
@@ -211,6 +213,7 @@ void model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t hold
         r->planned = r->cursor;
     }
     put_planned(r, last ? PLAN_LAST : PLAN_MORE, ret);
+    return true;
 }
 
 /* ---- publish ------------------------------------------------------------------------------ */
@@ -307,6 +310,17 @@ bool model_db_close(struct model_db *db, const struct uuid *id, int64_t holder, 
         if (r->slice[i].state == DB_PENDING)
             return false;
     finish(db, r, RUN_COMPLETED);
+    return true;
+}
+
+bool model_db_fail(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence)
+{
+    struct db_run *r = model_db_run(db, id);
+    if (!active(r))
+        return true;
+    if (r->state != RUN_PLANNING || r->holder != holder || r->fence != fence)
+        return false;
+    model_db_cancel(db, r, RUN_FAILED);
     return true;
 }
 

@@ -39,7 +39,8 @@ struct db_job {
     int engine, roster, page_size;
     int requests; /* pending */
     int64_t requested_at;
-    bool *notified; /* owned, roster: within its cooldown */
+    int64_t broken_until; /* its source raises an error until then */
+    bool *notified;       /* owned, roster: within its cooldown */
 };
 
 struct db_share {
@@ -73,7 +74,8 @@ void model_db_free(struct model_db *db);
 void model_db_request(struct model_db *db, int job);
 /* NULL: nothing to open. */
 struct db_run *model_db_open_run(struct model_db *db, int64_t holder, bool *ret_takeover);
-void model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
+/* False: refused, the job's source is broken. */
+bool model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
                         int cursor, int pages, struct planned_pages *ret);
 int model_db_draw(struct model_db *db, const struct uuid *id, int after, int limit,
                   struct drawn_slice *ret_slices);
@@ -86,6 +88,7 @@ bool model_db_renew(struct model_db *db, const struct uuid *id, int64_t holder, 
 void model_db_give_up(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
 /* True: it has ended, now or before. */
 bool model_db_close(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
+bool model_db_fail(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
 void model_db_cancel(struct model_db *db, struct db_run *r, enum run_state state);
 void model_db_end_overdue(struct model_db *db);
 struct db_run *model_db_run(struct model_db *db, const struct uuid *id); /* NULL: no such run */

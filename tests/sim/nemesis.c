@@ -220,6 +220,9 @@ static void to_database(struct world *w, enum fault f)
         checker_shares_forgotten(w);
     } else if (f == FAULT_DATABASE_DOWN) {
         w->nemesis->database_away = w->now + world_between(w, 500, 6000);
+    } else if (f == FAULT_SOURCE_BROKEN) {
+        w->db->job[rng_below(&w->rng, (uint32_t)w->set.jobs)].broken_until =
+            w->now + world_between(w, 500, 20000);
     } else if (w->db->runs > 0) {
         model_db_cancel(w->db, &w->db->run[world_between(w, 0, w->db->runs - 1)], RUN_CANCELLED);
     }
@@ -233,7 +236,7 @@ static void something(struct world *w, void *data)
         FAULT_ASSIGNMENT_LOST, FAULT_REBALANCE,      FAULT_ENGINE_DOWN,     FAULT_ENGINE_HANGS,
         FAULT_ENGINE_SLOWER,   FAULT_ENGINE_BROKEN,  FAULT_DATABASE_DOWN,   FAULT_SHARES_FORGOTTEN,
         FAULT_KAFKA_DOWN,      FAULT_MESSAGE_BAD,    FAULT_MESSAGE_FOREIGN, FAULT_TOPIC_EMPTIED,
-        FAULT_TOPIC_GONE,      FAULT_CANCEL,
+        FAULT_TOPIC_GONE,      FAULT_CANCEL,         FAULT_SOURCE_BROKEN,
     };
     struct visit *v = data;
     enum fault f = v->ms >= 0 ? (enum fault)v->ms : menu[rng_below(&w->rng, COUNT_OF(menu))];
@@ -241,7 +244,8 @@ static void something(struct world *w, void *data)
     if (f == FAULT_KAFKA_DOWN) {
         world_count(w, f);
         w->nemesis->kafka_away = w->now + world_between(w, 500, 8000);
-    } else if (f == FAULT_DATABASE_DOWN || f == FAULT_SHARES_FORGOTTEN || f == FAULT_CANCEL) {
+    } else if (f == FAULT_DATABASE_DOWN || f == FAULT_SHARES_FORGOTTEN ||
+               f == FAULT_SOURCE_BROKEN || f == FAULT_CANCEL) {
         to_database(w, f);
     } else if (f == FAULT_REBALANCE || f == FAULT_ASSIGNMENT_LOST) {
         to_group(w, f);
@@ -284,6 +288,8 @@ static void heal(struct world *w)
     world_trace(w, "---- healed");
     for (int e = 0; e < ENGINES_MAX; e++)
         model_engine_weather(w->engine, e, FAIR);
+    for (int i = 0; i < w->set.jobs; i++)
+        w->db->job[i].broken_until = 0;
     n->database_away = n->kafka_away = 0;
     n->phase = HEALED;
     n->phase_ends =

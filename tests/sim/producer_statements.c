@@ -19,7 +19,7 @@ struct question {
     int32_t noted[SLICES_MAX * 2];
     int64_t offsets[SLICES_MAX * 2];
     /* answers */
-    bool yes;
+    bool yes, refused;
     struct opened_run opened;
     struct planned_pages planned;
     struct run_progress progress;
@@ -63,7 +63,8 @@ static void answer_in_db(struct world *w, struct question *q, int64_t holder)
     if (q->ask == ASK_OPEN)
         open_one(w, q, holder);
     else if (q->ask == ASK_PLAN)
-        model_db_plan_page(db, &q->run, holder, q->fence, q->cursor, q->pages, &q->planned);
+        q->refused =
+            !model_db_plan_page(db, &q->run, holder, q->fence, q->cursor, q->pages, &q->planned);
     else if (q->ask == ASK_DRAW)
         q->n = model_db_draw(db, &q->run, q->after, q->limit, q->drawn);
     else if (q->ask == ASK_NOTE_PUBLISHED)
@@ -76,10 +77,13 @@ static void answer_in_db(struct world *w, struct question *q, int64_t holder)
         q->yes = model_db_renew(db, &q->run, holder, q->fence);
     else if (q->ask == ASK_CLOSE)
         q->yes = model_db_close(db, &q->run, holder, q->fence);
+    else if (q->ask == ASK_FAIL)
+        q->yes = model_db_fail(db, &q->run, holder, q->fence);
     else if (q->ask == ASK_GIVE_UP)
         model_db_give_up(db, &q->run, holder, q->fence);
-    else
+    else if (q->ask == ASK_END_OVERDUE)
         model_db_end_overdue(db);
+    /* ASK_WATCH: the model has no slots */
 }
 
 static void run(struct world *w, struct statement *st)
@@ -94,7 +98,8 @@ static void tell(struct run_core *core, struct question *q, bool failed)
     if (q->ask == ASK_OPEN) {
         run_core_opened(core, failed, q->yes && !failed ? &q->opened : NULL);
     } else if (q->ask == ASK_PLAN) {
-        q->planned.failed = failed;
+        q->planned.failed = failed || q->refused;
+        q->planned.refused = !failed && q->refused ? "22012: division by zero" : NULL;
         run_core_planned(core, q->ref, &q->planned);
     } else if (q->ask == ASK_DRAW) {
         run_core_drawn(core, q->ref, failed, q->drawn, failed ? 0 : q->n);
@@ -107,7 +112,7 @@ static void tell(struct run_core *core, struct question *q, bool failed)
         run_core_overdue(core, q->ref, failed, q->overdue, failed ? 0 : q->n);
     } else if (q->ask == ASK_RENEW) {
         run_core_renewed(core, q->ref, failed ? RENEW_FAILED : q->yes ? RENEWED : RENEW_LOST);
-    } else if (q->ask == ASK_CLOSE) {
+    } else if (q->ask == ASK_CLOSE || q->ask == ASK_FAIL) {
         run_core_closed(core, q->ref, failed, q->yes && !failed ? "{}" : NULL);
     } else if (q->ask == ASK_GIVE_UP) {
         run_core_given_up(core, q->ref);
@@ -157,6 +162,11 @@ static void open_runs(void *world)
 static void end_overdue(void *world)
 {
     send(world, question(ASK_END_OVERDUE, nobody, NULL));
+}
+
+static void watch(void *world)
+{
+    send(world, question(ASK_WATCH, nobody, NULL));
 }
 
 static void plan(void *world, struct lead_ref ref, const struct opened_run *r, int pages)
@@ -215,6 +225,12 @@ static void close_run(void *world, struct lead_ref ref, const struct opened_run 
     of_the_lease(world, ASK_CLOSE, ref, r);
 }
 
+static void fail_run(void *world, struct lead_ref ref, const struct opened_run *r, const char *why)
+{
+    (void)why;
+    of_the_lease(world, ASK_FAIL, ref, r);
+}
+
 static void give_up(void *world, struct lead_ref ref, const struct opened_run *r)
 {
     of_the_lease(world, ASK_GIVE_UP, ref, r);
@@ -230,6 +246,8 @@ void producer_statement_ops(struct run_ops *ops)
     ops->overdue = overdue;
     ops->renew = renew;
     ops->close = close_run;
+    ops->fail = fail_run;
     ops->give_up = give_up;
     ops->end_overdue = end_overdue;
+    ops->watch = watch;
 }

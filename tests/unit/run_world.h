@@ -1,5 +1,6 @@
 /* A world for run_core's tests: its ops write down what the core asks for ("draw -1+8;publish 0;"),
- * and the helpers answer. The look for overdue runs is left out: it comes every five seconds. */
+ * and the helpers answer. The looks for overdue runs and of the watchdog are only counted: they
+ * come every few seconds. */
 #ifndef REVEILLE_UNIT_RUN_WORLD_H
 #define REVEILLE_UNIT_RUN_WORLD_H
 
@@ -16,6 +17,9 @@ struct run_world {
     bool full;              /* Kafka's queue is */
     bool tells_progress;    /* it is read often: most tests do not want to hear of it */
     struct lead_ref ref[4]; /* of run 0 … 3 */
+    int watches;            /* how often the watchdog was sent */
+    int failed_noted[8];    /* slices of each note of failed deliveries */
+    int failed_notes;
 };
 
 static inline void say(struct run_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -112,6 +116,13 @@ static inline void world_close(void *world, struct lead_ref ref, const struct op
     say(run_world(world), "close;");
 }
 
+static inline void world_fail(void *world, struct lead_ref ref, const struct opened_run *run,
+                              const char *why)
+{
+    (void)ref, (void)run;
+    say(run_world(world), "fail %s;", why);
+}
+
 static inline void world_give_up(void *world, struct lead_ref ref, const struct opened_run *run)
 {
     (void)ref, (void)run;
@@ -121,6 +132,11 @@ static inline void world_give_up(void *world, struct lead_ref ref, const struct 
 static inline void world_end_overdue(void *world)
 {
     (void)run_world(world);
+}
+
+static inline void world_watch(void *world)
+{
+    run_world(world)->watches++;
 }
 
 static inline void world_ensure(void *world, const char *engine, int partitions)
@@ -135,7 +151,9 @@ static inline void world_stopped(void *world)
 
 static inline void world_note(void *world, const struct run_note *n)
 {
-    (void)run_world(world), (void)n;
+    struct run_world *w = run_world(world);
+    if (n->kind == RUN_NOTE_DELIVERY_FAILED)
+        w->failed_noted[w->failed_notes++] = n->slices;
 }
 
 /* ---- the course of a test ---------------------------------------------------------------- */
@@ -149,6 +167,12 @@ static inline void world_note(void *world, const struct run_note *n)
 static inline void forget_said(struct run_world *w)
 {
     w->said[0] = '\0';
+}
+
+static inline void passes(struct run_world *w, int64_t ms)
+{
+    w->now += ms;
+    run_core_tick(w->core);
 }
 
 /* A core whose topic of two partitions is there. */
@@ -167,8 +191,10 @@ static inline struct run_world *world_begin(void)
                           .committed = world_committed,
                           .renew = world_renew,
                           .close = world_close,
+                          .fail = world_fail,
                           .give_up = world_give_up,
                           .end_overdue = world_end_overdue,
+                          .watch = world_watch,
                           .ensure_topic = world_ensure,
                           .stopped = world_stopped,
                           .note = world_note};

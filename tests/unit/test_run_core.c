@@ -1,12 +1,6 @@
-/* Tests run_core.c, run_publish.c, run_reconcile.c and run_state.c: event in, what is asked for
- * out. The rare orders of events are the simulator's (tests/sim). */
+/* Tests run_core.c, run_reconcile.c and run_state.c: event in, what is asked for out. Publishing is
+ * test_run_publish.c's, the rare orders of events are the simulator's (tests/sim). */
 #include "run_world.h"
-
-static void passes(struct run_world *w, int64_t ms)
-{
-    w->now += ms;
-    run_core_tick(w->core);
-}
 
 /* A run of ten slices, all drawn and delivered at offsets 0 … 4 of both partitions, and noted. */
 static struct run_world *published(void)
@@ -60,6 +54,58 @@ static void plan_without_an_answer(void **state)
     world_end(w);
 }
 
+/* The database refuses page after page for good, each asked for when the back-off is over. */
+static void refuses(struct run_world *w, int times)
+{
+    struct planned_pages refused = {.failed = true, .refused = "22012: division by zero"};
+    for (int i = 0; i < times; i++) {
+        run_core_planned(w->core, w->ref[0], &refused);
+        passes(w, PLAN_AGAIN_MAX_MS);
+        run_core_renewed(w->core, w->ref[0], RENEWED);
+    }
+}
+
+static void refused_for_good(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    opens(w, 0, RUN_PLANNING, 0, false);
+    refuses(w, LIMIT_PLAN_REFUSALS - 1);
+    assert_null(strstr(w->said, "fail"));
+    refuses(w, 1);
+    assert_non_null(strstr(w->said, "fail 22012: division by zero;"));
+    forget_said(w);
+    passes(w, PLAN_AGAIN_MAX_MS);
+    assert_null(strstr(w->said, "plan"));            /* while it is being failed */
+    run_core_closed(w->core, w->ref[0], true, NULL); /* not known: the database is away */
+    passes(w, PLAN_AGAIN_MAX_MS);
+    assert_non_null(strstr(w->said, "plan 1;"));
+    refuses(w, 1);
+    assert_non_null(strstr(w->said, "fail"));
+    run_core_closed(w->core, w->ref[0], false, "{}");
+    assert_int_equal(run_core_leads(w->core), 0);
+    world_end(w);
+}
+
+static void refusals_in_between(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    struct planned_pages lost = {.failed = true};
+    opens(w, 0, RUN_PLANNING, 0, false);
+    for (int i = 0; i < 50; i++) {
+        run_core_planned(w->core, w->ref[0], &lost);
+        passes(w, PLAN_AGAIN_MAX_MS);
+        run_core_renewed(w->core, w->ref[0], RENEWED);
+        forget_said(w);
+    }
+    refuses(w, LIMIT_PLAN_REFUSALS - 1);
+    plans(w, PLAN_MORE, 1); /* it was mended */
+    refuses(w, LIMIT_PLAN_REFUSALS - 1);
+    assert_null(strstr(w->said, "fail"));
+    world_end(w);
+}
+
 static void lease_lost(void **state)
 {
     (void)state;
@@ -97,75 +143,6 @@ static void takeover(void **state)
     draws(w, 0, 20, 8);
     assert_said(w, "publish 20;publish 21;publish 22;publish 23;publish 24;publish 25;publish 26;"
                    "publish 27;");
-    world_end(w);
-}
-
-/* ---- publishing -------------------------------------------------------------------------- */
-
-static void no_further_ahead(void **state)
-{
-    (void)state;
-    struct run_world *w = world_begin();
-    opens(w, 0, RUN_RUNNING, 100, false);
-    assert_said(w, "open;draw -1+8;"); /* four a partition */
-    draws(w, 0, 0, 8);
-    forget_said(w);
-    passes(w, 500);
-    assert_said(w, "");
-    progresses(w, 0, RUN_RUNNING, 100, 97);
-    assert_said(w, "draw 7+3;");
-    world_end(w);
-}
-
-static void runs_in_turn(void **state)
-{
-    (void)state;
-    struct run_world *w = world_begin();
-    opens(w, 0, RUN_RUNNING, 100, false);
-    opens(w, 1, RUN_RUNNING, 100, false);
-    draws(w, 0, 0, 8);
-    forget_said(w);
-    progresses(w, 0, RUN_RUNNING, 100, 96);
-    assert_said(w, "draw other -1+4;");
-    draws(w, 1, 0, 4);
-    forget_said(w);
-    progresses(w, 1, RUN_RUNNING, 100, 98);
-    assert_said(w, "draw 7+2;");
-    world_end(w);
-}
-
-static void queue_full(void **state)
-{
-    (void)state;
-    struct run_world *w = world_begin();
-    opens(w, 0, RUN_RUNNING, 4, false);
-    w->full = true;
-    draws(w, 0, 0, 4);
-    assert_said(w, "open;draw -1+8;");
-    w->full = false;
-    passes(w, 100);
-    assert_said(w, "draw -1+8;");
-    world_end(w);
-}
-
-static void delivery_fails(void **state)
-{
-    (void)state;
-    struct run_world *w = world_begin();
-    opens(w, 0, RUN_RUNNING, 2, false);
-    draws(w, 0, 0, 2);
-    forget_said(w);
-    delivered(w, 0, 0);
-    assert_said(w, "note 0@0;");
-    run_core_delivered(w->core, w->ref[0], 1, 1, false, -1);
-    assert_said(w, "ensure http/2;"); /* perhaps the topic is gone */
-    run_core_topic(w->core, "http", true);
-    passes(w, RECONCILE_MS);
-    assert_said(w, "overdue;");
-    overdue(w, 1, -1);
-    assert_said(w, "committed;");
-    committed(w, 0, -1);
-    assert_said(w, "publish 1;");
     world_end(w);
 }
 
@@ -372,6 +349,22 @@ static void polls_for_requests(void **state)
     world_end(w);
 }
 
+static void the_watchdog(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    assert_int_equal(w->watches, 1);
+    passes(w, WATCHDOG_MS - 1);
+    assert_int_equal(w->watches, 1);
+    assert_true(run_core_next_wake(w->core) <= w->now + 1);
+    passes(w, 1);
+    assert_int_equal(w->watches, 2);
+    run_core_drain(w->core);
+    passes(w, WATCHDOG_MS);
+    assert_int_equal(w->watches, 2);
+    world_end(w);
+}
+
 static void state_names(void **state)
 {
     enum run_state s;
@@ -390,13 +383,12 @@ int main(void)
         TEST("the first page is planned alone, then ten at a time", first_page_alone),
         TEST("a plan without an answer is asked again; if it had been done, it is gone on with",
              plan_without_an_answer),
+        TEST("R-S3: a run whose page is refused for good is failed, after a few tries",
+             refused_for_good),
+        TEST("a page that is only not answered is asked for again and again", refusals_in_between),
         TEST("a stale plan and a lost lease: somebody else leads the run", lease_lost),
         TEST("the lease is renewed, and soon again after a failure", lease_is_renewed),
         TEST("a run taken over is published from the plan", takeover),
-        TEST("publishing goes no further ahead than the bound", no_further_ahead),
-        TEST("the runs of an engine are published in turn", runs_in_turn),
-        TEST("what Kafka does not take is drawn again", queue_full),
-        TEST("a failed delivery: the topic is made sure of, and the slice rung", delivery_fails),
         TEST("a slice whose message was read is rung again, once at a time", rings_what_was_read),
         TEST("a slice whose message was not read yet is not rung", not_into_a_lag),
         TEST("unless the group stands still for a minute", stands_still),
@@ -410,6 +402,8 @@ int main(void)
         TEST("a run opened in a drain is given up", open_in_a_drain),
         TEST("requests are polled for, more often where LISTEN has not proven itself",
              polls_for_requests),
+        TEST("R-T13: the watchdog looks at the start and every 30 s, and not in a drain",
+             the_watchdog),
         TEST("a state's name is its name in the database", state_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
