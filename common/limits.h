@@ -66,7 +66,7 @@
 #define ENGINE_CONNECTION_IDLE_S 20 /* shorter than what proxies and engines keep */
 #define ENGINE_ANSWER_AGAIN_MS 100  /* an answer that found no memory is made again */
 #define ENGINE_SQL_MS 8000          /* a judged slice, under the lease of 10 s it began under */
-#define LIMIT_JUDGES 2              /* slices a worker has judged at a time: a link, a backend each */
+#define LIMIT_JUDGES 2              /* slices judged at a time: a link, a backend each */
 #define ENGINE_NOOP_MS 1000         /* its longest call: none takes so long */
 #define ENGINE_DECISIONS_MAX 64     /* decisions of one subject */
 #define SCENARIO_TYPE_MAX 40        /* characters; scenario_config's CHECK says the same */
