@@ -11,7 +11,6 @@
 #include <sys/queue.h>
 
 #define PRODUCER_MAGIC 0x62707264u
-#define QUESTION_MAGIC 0x62717374u
 
 static_assert(sizeof(void *) >= sizeof(uint64_t), "a token travels as librdkafka's opaque pointer");
 
@@ -31,7 +30,7 @@ struct handle {
     TAILQ_ENTRY(handle) link;
     rd_kafka_t *rk;
     rd_kafka_queue_t *queue;
-    int users; /* jobs and questions under way on it */
+    int users; /* topics asked for on it */
 };
 
 struct topic_question {
@@ -39,16 +38,6 @@ struct topic_question {
     struct handle *handle;
     struct broker_topic_job *job;
     broker_topic_fn fn;
-    void *arg;
-};
-
-struct offsets_question {
-    unsigned magic;
-    LIST_ENTRY(offsets_question) link;
-    struct handle *handle;
-    char *topic;
-    size_t n;
-    broker_offsets_fn fn;
     void *arg;
 };
 
@@ -62,7 +51,7 @@ struct broker_producer {
     TAILQ_HEAD(handles, handle) handles; /* the last is in use, those before it have failed */
     int64_t made_at_ms;                  /* the last handle */
     LIST_HEAD(, topic_question) topics;
-    LIST_HEAD(, offsets_question) offsets;
+    struct broker_offsets *offsets;
 };
 
 /* ---- handles ------------------------------------------------------------------------------- */
@@ -152,69 +141,6 @@ static void deliveries(struct broker_producer *p, rd_kafka_event_t *ev)
     }
 }
 
-static void question_free(struct offsets_question *q)
-{
-    LIST_REMOVE(q, link);
-    q->handle->users--;
-    free(q->topic);
-    q->magic = 0;
-    free(q);
-}
-
-static int read_offsets(rd_kafka_event_t *ev, int64_t *offsets, size_t n, struct err *err)
-{
-    const rd_kafka_topic_partition_list_t *parts;
-    const rd_kafka_group_result_t **groups;
-    const rd_kafka_error_t *error;
-    size_t count = 0;
-
-    if (rd_kafka_event_error(ev) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return broker_err(err, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
-    }
-    groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(ev), &count);
-    if (count != 1) {
-        return broker_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, NULL);
-    }
-    error = rd_kafka_group_result_error(groups[0]);
-    if (error != NULL) {
-        return broker_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error));
-    }
-    parts = rd_kafka_group_result_partitions(groups[0]);
-    for (int i = 0; parts != NULL && i < parts->cnt; i++) {
-        const rd_kafka_topic_partition_t *part = &parts->elems[i];
-        if (part->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
-            return broker_err(err, part->err, NULL);
-        }
-        if (part->partition >= 0 && (size_t)part->partition < n && part->offset >= 0) {
-            offsets[part->partition] = part->offset;
-        }
-    }
-    return 0;
-}
-
-static void offsets_answered(rd_kafka_event_t *ev)
-{
-    struct offsets_question *q =
-        CHECK_MAGIC(struct offsets_question, rd_kafka_event_opaque(ev), QUESTION_MAGIC);
-    int64_t *offsets = malloc(q->n * sizeof(*offsets));
-    struct err err = ERR_INIT;
-
-    for (size_t i = 0; offsets != NULL && i < q->n; i++) {
-        offsets[i] = -1;
-    }
-    if (offsets == NULL) {
-        (void)err_set(&err, ERR_SYSTEM, NULL, "no memory for the offsets of a group");
-        q->fn(q->arg, q->topic, NULL, 0, &err);
-    } else if (read_offsets(ev, offsets, q->n, &err)) {
-        q->fn(q->arg, q->topic, NULL, 0, &err);
-    } else {
-        q->fn(q->arg, q->topic, offsets, q->n, NULL);
-    }
-    free(offsets);
-    question_free(q);
-}
-
 static void drain(struct broker_producer *p, struct handle *h)
 {
     rd_kafka_event_t *ev;
@@ -223,9 +149,6 @@ static void drain(struct broker_producer *p, struct handle *h)
         switch (rd_kafka_event_type(ev)) {
         case RD_KAFKA_EVENT_DR:
             deliveries(p, ev);
-            break;
-        case RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT:
-            offsets_answered(ev);
             break;
         case RD_KAFKA_EVENT_ERROR:
             broker_report(&p->reporter, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
@@ -266,6 +189,7 @@ static void on_wake(void *arg)
         drain(p, h);
     }
     topics_answered(p);
+    broker_offsets_serve(p->offsets);
     if (is_fatal(current(p))) {
         renew(p);
     }
@@ -289,7 +213,6 @@ broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg,
                                   .arg = cfg->arg};
     TAILQ_INIT(&p->handles);
     LIST_INIT(&p->topics);
-    LIST_INIT(&p->offsets);
     p->conf =
         broker_conf_new(settings, COUNT_OF(settings), cfg->properties, cfg->property_count, err);
     if (p->conf == NULL) {
@@ -298,6 +221,10 @@ broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg,
     rd_kafka_conf_set_events(p->conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR);
     p->wake = broker_wake_new(loop, on_wake, p, err);
     if (p->wake == NULL || handle_add(p, err)) {
+        goto fail;
+    }
+    p->offsets = broker_offsets_new(p->wake, cfg->properties, cfg->property_count, err);
+    if (p->offsets == NULL) {
         goto fail;
     }
     return p;
@@ -319,9 +246,7 @@ void broker_producer_free(struct broker_producer *p)
         broker_topic_job_free(t->job);
         free(t);
     }
-    while (!LIST_EMPTY(&p->offsets)) {
-        question_free(LIST_FIRST(&p->offsets));
-    }
+    broker_offsets_free(p->offsets);
     while ((h = TAILQ_FIRST(&p->handles)) != NULL) {
         TAILQ_REMOVE(&p->handles, h, link);
         (void)rd_kafka_purge(h->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
@@ -402,44 +327,8 @@ int broker_ensure_topic(struct broker_producer *p, const char *topic, int32_t pa
     return 0;
 }
 
-static void ask_offsets(struct broker_producer *p, struct offsets_question *q, const char *group)
-{
-    rd_kafka_t *rk = q->handle->rk;
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    rd_kafka_topic_partition_list_t *parts = rd_kafka_topic_partition_list_new((int)q->n);
-    rd_kafka_ListConsumerGroupOffsets_t *question;
-
-    for (size_t i = 0; i < q->n; i++) {
-        (void)rd_kafka_topic_partition_list_add(parts, q->topic, (int32_t)i);
-    }
-    question = rd_kafka_ListConsumerGroupOffsets_new(group, parts);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
-    rd_kafka_AdminOptions_set_opaque(options, q);
-    q->handle->users++;
-    LIST_INSERT_HEAD(&p->offsets, q, link);
-    rd_kafka_ListConsumerGroupOffsets(rk, &question, 1, options, q->handle->queue);
-    rd_kafka_ListConsumerGroupOffsets_destroy(question);
-    rd_kafka_topic_partition_list_destroy(parts);
-    rd_kafka_AdminOptions_destroy(options);
-}
-
 int broker_committed(struct broker_producer *p, const char *group, const char *topic, int32_t n,
                      broker_offsets_fn fn, void *arg, struct err *err)
 {
-    struct offsets_question *q = calloc(1, sizeof(*q));
-
-    assert(n > 0);
-    if (q == NULL) {
-        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
-    }
-    *q = (struct offsets_question){
-        .magic = QUESTION_MAGIC, .handle = current(p), .n = (size_t)n, .fn = fn, .arg = arg};
-    q->topic = strdup(topic);
-    if (q->topic == NULL) {
-        free(q);
-        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
-    }
-    ask_offsets(p, q, group);
-    return 0;
+    return broker_offsets_ask(p->offsets, group, topic, n, fn, arg, err);
 }

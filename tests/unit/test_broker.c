@@ -180,22 +180,55 @@ static void a_missing_topic_is_created(void **state)
     broker_producer_free(p);
 }
 
+/* Asks until there is an answer that is none: a coordinator may have to be found first. */
+static void ask_committed(struct world *w, struct broker_producer *p, const char *topic,
+                          struct offsets_answer *ret_answer)
+{
+    int64_t until_ms = clock_mono_ms() + 20000;
+
+    do {
+        *ret_answer = (struct offsets_answer){.n = 0};
+        assert_int_equal(broker_committed(p, "no-such-group", world_name(w, topic), 2, on_offsets,
+                                          ret_answer, NULL),
+                         0);
+        assert_true(world_until(w, offsets_are_answered, ret_answer, 15000));
+    } while (ret_answer->err.retry && clock_mono_ms() < until_ms);
+    assert_false(err_is_set(&ret_answer->err));
+}
+
 static void committed_is_minus_one_without_commits(void **state)
 {
     struct world *w = *state;
     struct producer_log log = {0};
     struct broker_producer *p = world_producer(w, &log);
-    struct offsets_answer answer = {0};
+    struct offsets_answer answer;
 
     world_topic(w, p, "uncommitted", 2);
-    assert_int_equal(broker_committed(p, "no-such-group", world_name(w, "uncommitted"), 2,
-                                      on_offsets, &answer, NULL),
-                     0);
-    assert_true(world_until(w, offsets_are_answered, &answer, 15000));
-    assert_false(err_is_set(&answer.err));
+    ask_committed(w, p, "uncommitted", &answer);
     assert_int_equal(answer.n, 2);
     assert_int_equal(answer.offsets[0], -1);
     assert_int_equal(answer.offsets[1], -1);
+    broker_producer_free(p);
+}
+
+/* What a broker that restarts answers; librdkafka then looks for the handle's own group. */
+static void a_coordinator_that_moved_costs_a_question(void **state)
+{
+    struct world *w = *state;
+    struct producer_log log = {0};
+    struct broker_producer *p = world_producer(w, &log);
+    struct offsets_answer answer;
+
+    if (w->mock == NULL) {
+        broker_producer_free(p);
+        return; /* a real one cannot be told to move */
+    }
+    world_topic(w, p, "moved", 2);
+    rd_kafka_mock_push_request_errors(w->mock, 9 /* OffsetFetch */, 2,
+                                      RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+                                      RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE);
+    ask_committed(w, p, "moved", &answer);
+    assert_int_equal(answer.n, 2);
     broker_producer_free(p);
 }
 
@@ -308,6 +341,8 @@ int main(void)
          NULL, NULL, NULL},
         {"a group without commits has -1 everywhere", committed_is_minus_one_without_commits, NULL,
          NULL, NULL},
+        {"a coordinator that moved costs a question, not the program",
+         a_coordinator_that_moved_costs_a_question, NULL, NULL, NULL},
         {"A15: without a broker every question is answered in time, and free waits for nothing",
          an_absent_broker_costs_time_only, NULL, NULL, NULL},
         {"A9: after a fatal error the messages are reported and a new handle sends",
