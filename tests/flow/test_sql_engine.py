@@ -1,5 +1,5 @@
-"""Jobs of the sql engine: a slice is judged and settled by one call of judge_slices. No trigger engine
-is started here; judges are SQL functions of the test, or the one that is shipped."""
+"""Jobs of the sql engine: a slice is judged and settled by one call of judge_slices. No trigger
+engine is started here; judges are SQL functions of the test, or the one that is shipped."""
 
 import datetime
 
@@ -103,13 +103,13 @@ def test_r_e3_scenarios_are_counted_each_and_a_run_names_a_subset(world):
     """Everybody is due a milestone, the inactive ones inactivity; first a shadow run of both."""
     roster = world.mentors(40)
     active_today(world, sorted(roster)[:15])
-    world.db.rows("insert into reveille.scenario_config(scenario_type, cooldown_days)"
-                  " values ('milestone', 7) on conflict do nothing")
+    world.db.rows("update reveille.scenario_config set enabled = true"
+                  " where scenario_type = 'milestone'")
     world.db.rows("""
         create function public.two_judges(ids uuid[], on_date date, params jsonb)
         returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid,
                       payload jsonb) language sql security definer as $$
-            select * from reveille.judge_mentors(ids, on_date, params)
+            select * from reveille.judge_mentors(ids, on_date, params - 'milestone')
             union all
             select id, user_id, 'milestone', null, '{}' from public.peer_mentors
              where id = any(ids) and params ? 'milestone' $$""")
