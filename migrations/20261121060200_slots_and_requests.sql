@@ -238,50 +238,61 @@ as $$
      where t.id = p_id
 $$;
 
+-- What the watchdog is to ask for of a job: no row, or its newest slot. missed: nobody rang for it
+-- nor for a newer one, after two minutes of grace. failed: its run failed 1, 5 or 15 minutes ago, by
+-- the tries it has had; after these no more. Only slots after enabled_since and younger than
+-- catchup_window, never of a paused job or on a copy.
+create or replace function reveille.due_slot(p_job reveille.job)
+returns table(slot timestamptz, what text) language sql stable as $$
+    select s.slot, case when t.id is null then 'missed' else 'failed' end
+      from (select reveille.slot_of(p_job.schedule, clock_timestamp()) as slot,
+                   reveille.slot_of(p_job.schedule, clock_timestamp() - interval '2 min') as graced,
+                   clock_timestamp() - p_job.catchup_window as oldest) s
+      left join reveille.trigger_request t
+        on t.job_name = p_job.job_name and t.slot = s.slot
+      left join reveille.run r on r.run_id = t.run_id
+     where p_job.paused_at is null and p_job.enabled_on = reveille.here()
+       and case when t.id is null
+                then s.graced > p_job.enabled_since and s.graced > s.oldest
+                     and not exists (select from reveille.trigger_request x
+                                      where x.job_name = p_job.job_name and x.slot >= s.graced)
+                else s.slot > p_job.enabled_since and s.slot > s.oldest
+                     and r.state = 'failed' and r.finished_at < clock_timestamp()
+                         - (array[1, 5, 15])[t.tries + 1] * interval '1 min' end
+$$;
+
 -- The watchdog. On a copy of the database it pauses the jobs that are not paused yet, which says so
--- in their rows (what: copy; slot null). Else it asks for the newest slot that nobody rang for, after
--- two minutes of grace (missed), and for one whose run failed, again after 1, 5 and 15 minutes, then
--- no more (failed). Only slots after enabled_since and younger than catchup_window, never of a paused
--- job. Any number of producers may call it: unique (job, slot) lets one of them ask. A row for each
--- thing done; only one caller is told of it, but for a failed slot (asking twice is one request).
+-- in their rows (what: copy; slot null). Else it asks for what is due (what: missed, failed). Any
+-- number of producers may call it: one of them acts, and is told so by a row; the others look again
+-- under the job's lock and find nothing due. A job that is being opened or looked at is left out.
 create or replace function reveille.catch_up()
 returns table(job_name text, component text, slot timestamptz, what text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 #variable_conflict use_column
+declare
+    j reveille.job;
 begin
     return query
-        update reveille.job j
+        update reveille.job x
            set paused_at = clock_timestamp(),
                paused_reason = 'this is a copy of the database; resume the job to run it here'
-         where j.enabled_on is distinct from reveille.here() and j.paused_at is null
-        returning j.job_name, j.component, null::timestamptz, 'copy';
-    return query
-        select due.job_name, due.component, due.slot, due.what
-          from (select j.job_name, j.component, s.slot,
-                       case when t.id is null then 'missed' else 'failed' end as what
-                  from reveille.job j
-                 cross join lateral (
-                    select reveille.slot_of(j.schedule, clock_timestamp()) as slot,
-                           reveille.slot_of(j.schedule, clock_timestamp() - interval '2 min')
-                               as graced) s
-                  left join reveille.trigger_request t
-                    on t.job_name = j.job_name and t.slot = s.slot
-                  left join reveille.run r on r.run_id = t.run_id
-                 where j.paused_at is null and j.enabled_on = reveille.here()
-                   and case when t.id is null
-                            then s.graced > j.enabled_since
-                                 and s.graced > clock_timestamp() - j.catchup_window
-                                 and not exists (select from reveille.trigger_request x
-                                                  where x.job_name = j.job_name
-                                                    and x.slot >= s.graced)
-                            else s.slot > j.enabled_since
-                                 and s.slot > clock_timestamp() - j.catchup_window
-                                 and r.state = 'failed' and r.finished_at < clock_timestamp()
-                                     - (array[1, 5, 15])[t.tries + 1] * interval '1 min' end
-               ) due
-         cross join lateral reveille.request(due.job_name, 'catchup') q
-         where q.state = 'pending';
+         where x.enabled_on is distinct from reveille.here() and x.paused_at is null
+        returning x.job_name, x.component, null::timestamptz, 'copy';
+    for j in
+        select x.* from reveille.job x
+         where exists (select from reveille.due_slot(x)) order by x.job_name
+    loop
+        select x.* into j from reveille.job x where x.job_name = j.job_name
+           for no key update skip locked;
+        continue when not found;
+        select d.slot, d.what into slot, what from reveille.due_slot(j) d;
+        continue when not found;
+        perform reveille.request(j.job_name, 'catchup');
+        job_name := j.job_name;
+        component := j.component;
+        return next;
+    end loop;
 end $$;
 
 grant execute on function reveille.request(text, text, jsonb, text)

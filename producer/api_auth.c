@@ -129,7 +129,10 @@ enum api_power api_auth_power(struct api_auth *a, const char *credential)
 
 enum api_power api_auth_check(struct api_auth *a, const struct http_request *req)
 {
+    struct api_credentials shown =
+        api_credentials(http_header(req, "X-Scheduler-Secret"), http_header(req, "Authorization"));
     api_auth_refresh(a);
-    return api_auth_power(a, api_credential(http_header(req, "X-Scheduler-Secret"),
-                                            http_header(req, "Authorization")));
+    enum api_power by_secret = api_auth_power(a, shown.secret);
+    enum api_power by_bearer = api_auth_power(a, shown.bearer); /* always both: the time is one */
+    return by_secret > by_bearer ? by_secret : by_bearer;
 }

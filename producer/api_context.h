@@ -21,7 +21,7 @@ struct api_context {
 /* What a path named. */
 struct api_path {
     char job[API_JOB_NAME_MAX + 1];
-    struct uuid run;
+    struct uuid run, assignment;
 };
 
 typedef void (*api_handler_fn)(struct api_context *x, struct http_request *req,

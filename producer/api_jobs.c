@@ -5,15 +5,19 @@
 
 #include <stdio.h>
 
-#define LIST_SQL                                                                            \
-    "select jsonb_build_object('jobs', coalesce(jsonb_agg(jsonb_build_object("              \
-    " 'job_name', j.job_name, 'cron_name', j.cron_name, 'schedule', j.schedule,"            \
-    " 'time_zone', j.time_zone, 'engine', j.engine, 'scenario_types', j.scenario_types,"    \
-    " 'page_size', j.page_size, 'paused', j.paused_at is not null,"                         \
-    " 'paused_reason', j.paused_reason, 'active_run', (select r.run_id from reveille.run r" \
-    "  where r.job_name = j.job_name and r.replay_of is null"                               \
-    "   and r.state in ('planning', 'running'))) order by j.job_name), '[]'))::text"        \
-    " from reveille.job j"
+/* A copy's jobs are as if paused also before the watchdog has said so in their rows. */
+#define LIST_SQL                                                                         \
+    "select jsonb_build_object('jobs', coalesce(jsonb_agg(jsonb_build_object("           \
+    " 'job_name', j.job_name, 'cron_name', j.cron_name, 'schedule', j.schedule,"         \
+    " 'time_zone', j.time_zone, 'engine', j.engine, 'scenario_types', j.scenario_types," \
+    " 'page_size', j.page_size, 'paused', j.paused_at is not null or c.is_copy,"         \
+    " 'paused_reason', coalesce(j.paused_reason, case when c.is_copy then"               \
+    "  'this is a copy of the database; resume the job to run it here' end),"            \
+    " 'paused_at', j.paused_at, 'active_run', (select r.run_id from reveille.run r"      \
+    "  where r.job_name = j.job_name and r.replay_of is null"                            \
+    "   and r.state in ('planning', 'running'))) order by j.job_name), '[]'))::text"     \
+    " from reveille.job j"                                                               \
+    " cross join lateral (select j.enabled_on is distinct from reveille.here()) c(is_copy)"
 
 /* A null reason resumes. */
 #define PAUSE_SQL                                                                             \

@@ -22,6 +22,7 @@ struct query {
 struct api_queries {
     struct db *db;
     struct log *log;
+    bool reached;        /* the database, since the start */
     struct query *first; /* at most one an open request: the server bounds them */
 };
 
@@ -52,6 +53,11 @@ void api_queries_free(struct api_queries *q)
     while (q->first)
         query_free(q->first);
     free(q);
+}
+
+void api_queries_reached(struct api_queries *q)
+{
+    q->reached = true;
 }
 
 static void query_done(void *arg, enum db_outcome outcome, const struct db_result *result,
@@ -85,7 +91,7 @@ void api_query(struct api_queries *q, struct http_request *req, const char *what
     struct query *y = db_is_up(q->db) ? query_new(q) : NULL;
     if (!y) {
         db_args_free(args);
-        api_reply_problem(req, PROBLEM_UNAVAILABLE);
+        api_reply_problem(req, q->reached ? PROBLEM_UNAVAILABLE : PROBLEM_NO_DATABASE);
         return;
     }
     y->req = req;

@@ -17,6 +17,10 @@ struct api_queries *api_queries_new(struct db *db, struct log *log, struct err *
 /* Forgets what is under way; call it after the HTTP server and the database links are freed. */
 void api_queries_free(struct api_queries *q);
 
+/* The database was reached: without a link a request is answered 503 from now on, before 500 (S3).
+ */
+void api_queries_reached(struct api_queries *q);
+
 /* What a request needs to remember while its statement is under way; copied. */
 struct api_memo {
     char job_name[API_JOB_NAME_MAX + 1];
@@ -31,7 +35,7 @@ typedef void (*api_rows_fn)(void *arg, struct http_request *req, const struct db
                             const struct api_memo *memo);
 
 /* Takes args and req: fn gets req back with the rows; else the caller was answered 503, 422 or 500
- * (api_reply_database). what: a word for the log. memo may be NULL. */
+ * (api_reply_database, api_queries_reached). what: a word for the log. memo may be NULL. */
 void api_query(struct api_queries *q, struct http_request *req, const char *what, const char *sql,
                struct db_args *args, api_rows_fn fn, void *arg, const struct api_memo *memo);
 

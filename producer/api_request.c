@@ -35,16 +35,16 @@ static const char *bearer(const char *authorization)
     return token + strspn(token, " ");
 }
 
-const char *api_credential(const char *scheduler_secret, const char *authorization)
+static const char *printable_or_none(const char *s)
 {
-    const char *token = authorization ? bearer(authorization) : NULL;
-    if (authorization && (!token || !is_printable(token, API_CREDENTIAL_MAX)))
-        return NULL;
-    if (scheduler_secret && !is_printable(scheduler_secret, API_CREDENTIAL_MAX))
-        return NULL;
-    if (scheduler_secret && token && strcmp(scheduler_secret, token) != 0)
-        return NULL; /* two things said by the caller itself: nothing can be learnt from the time */
-    return scheduler_secret ? scheduler_secret : token;
+    return s && is_printable(s, API_CREDENTIAL_MAX) ? s : NULL;
+}
+
+struct api_credentials api_credentials(const char *scheduler_secret, const char *authorization)
+{
+    return (struct api_credentials){
+        .secret = printable_or_none(scheduler_secret),
+        .bearer = printable_or_none(authorization ? bearer(authorization) : NULL)};
 }
 
 /* The number of `wait=N`; -1 when it is none. Too long a wait is cut to the longest. */
@@ -214,6 +214,20 @@ enum api_parsed api_parse_paused(const char *body, size_t len, bool *ret_paused)
     bool good = json_object_size(o) == 1 && v && json_is_boolean(v);
     if (good)
         *ret_paused = json_is_true(v);
+    json_decref(o);
+    return good ? API_GOOD : API_WRONG;
+}
+
+enum api_parsed api_parse_contact(const char *body, size_t len, char *ret_date)
+{
+    enum api_parsed why = API_WRONG;
+    json_t *o = parse_object(body, len, &why);
+    if (!o)
+        return why;
+    const char *date = json_string_value(json_object_get(o, "last_contact_date"));
+    bool good = json_object_size(o) == 1 && date && api_is_date(date);
+    if (good)
+        snprintf(ret_date, sizeof "YYYY-MM-DD", "%s", date);
     json_decref(o);
     return good ? API_GOOD : API_WRONG;
 }

@@ -12,10 +12,14 @@
 #include <stdint.h>
 
 /* ---- headers ----------------------------------------------------------------------------- */
-/* The secret a caller shows: X-Scheduler-Secret's value, or what follows `Bearer` in Authorization;
- * with both, they must be the same. NULL when there is none, or it is empty, too long, of another
- * scheme, or not printable ASCII. Lent from its arguments, which may be NULL. */
-const char *api_credential(const char *scheduler_secret, const char *authorization);
+/* The secrets a caller shows: X-Scheduler-Secret's value, and what follows `Bearer` in
+ * Authorization. Both are looked at, for one may be meant for a gateway before us. Each is NULL
+ * when it is not there, empty, too long, of another scheme, or not printable ASCII. Lent from the
+ * arguments, which may be NULL. */
+struct api_credentials {
+    const char *secret, *bearer;
+};
+struct api_credentials api_credentials(const char *scheduler_secret, const char *authorization);
 
 /* Prefer (RFC 7240). What is not understood is ignored, as the RFC wants. */
 struct api_prefer {
@@ -48,6 +52,9 @@ enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *
  * when it is there, another name is wrong. ret_name: API_JOB_NAME_MAX + 1 bytes. */
 enum api_parsed api_parse_job_name(const char *body, size_t len, const char *fallback,
                                    char *ret_name);
+
+/* {"last_contact_date": "YYYY-MM-DD"}, exactly. ret_date: 11 bytes. */
+enum api_parsed api_parse_contact(const char *body, size_t len, char *ret_date);
 
 /* {"paused": true|false}, exactly. */
 enum api_parsed api_parse_paused(const char *body, size_t len, bool *ret_paused);

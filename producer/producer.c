@@ -119,7 +119,10 @@ static void planning_link_changed(void *arg, bool up, const struct err *err)
 
 static void http_link_changed(void *arg, bool up, const struct err *err)
 {
-    link_changed(of(arg), "http", up, err);
+    struct producer *p = of(arg);
+    link_changed(p, "http", up, err);
+    if (up)
+        trigger_api_database_reached(p->api);
 }
 
 /* ---- leaving ----------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 #include "trigger_api.h"
 
 #include "api_ask.h"
+#include "api_assignments.h"
 #include "api_jobs.h"
 #include "api_reply.h"
 #include "api_runs.h"
@@ -24,7 +25,7 @@ struct trigger_api {
     bool tls, draining;
 };
 
-/* {job} takes any name, {run} a run's id. A path's routes stand together. */
+/* {job} takes any name, {run} and {assignment} an id. A path's routes stand together. */
 static const struct route {
     enum http_method method;
     const char *method_name, *path;
@@ -41,6 +42,7 @@ static const struct route {
     {HTTP_POST, "POST", "/v1/runs/{run}/cancel", API_OPERATOR, api_runs_cancel},
     {HTTP_GET, "GET", "/v1/jobs", API_OPERATOR, api_jobs_list},
     {HTTP_PATCH, "PATCH", "/v1/jobs/{job}", API_OPERATOR, api_jobs_patch},
+    {HTTP_PATCH, "PATCH", "/v1/assignments/{assignment}", API_OPERATOR, api_assignments_patch},
 };
 
 /* ---- paths ------------------------------------------------------------------------------- */
@@ -54,6 +56,8 @@ static bool take_segment(const char *name, const char *segment, size_t len, stru
         memcpy(text, segment, len);
     if (strncmp(name, "{run}", 5) == 0)
         return uuid_parse(text, &ret->run);
+    if (strncmp(name, "{assignment}", 12) == 0)
+        return uuid_parse(text, &ret->assignment);
     snprintf(ret->job, sizeof ret->job, "%s", api_job_name_is_text(text) ? text : "");
     return len > 0;
 }
@@ -225,6 +229,11 @@ bool trigger_api_is_tls(const struct trigger_api *api)
 void trigger_api_run_moved(struct trigger_api *api)
 {
     api_waits_look(api->context.waits);
+}
+
+void trigger_api_database_reached(struct trigger_api *api)
+{
+    api_queries_reached(api->context.queries);
 }
 
 void trigger_api_refresh_secrets(struct trigger_api *api)

@@ -41,6 +41,9 @@ bool trigger_api_is_tls(const struct trigger_api *api);
 
 /* A run began or ended: those who wait for one are looked after at once. */
 void trigger_api_run_moved(struct trigger_api *api);
+/* A link to the database is up: from now on it is away for a while when there is none (503);
+ * before, nothing can be said of it (500). */
+void trigger_api_database_reached(struct trigger_api *api);
 /* Looks at the secrets' files now. */
 void trigger_api_refresh_secrets(struct trigger_api *api);
 /* Takes nothing new, answers those who wait with what is known. */

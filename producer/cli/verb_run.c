@@ -10,6 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FOR_EVER (-1) /* as status_follow has it */
+#define NOT_WAITING (-2)
+
 static int add_all(json_t *params, const char *member, const struct args *args, const char *option)
 {
     json_t *list = json_array();
@@ -75,25 +78,43 @@ static int look(struct cli *cli, const char *id, const char *job, char ret_run[U
     return code;
 }
 
-/* Waits until a producer has opened the request's run, or it is known to wait behind another. */
-static int wait_opened(struct cli *cli, const char *id, const char *job, bool patient,
-                       char ret_run[UUID_TEXT_SIZE])
+/* Waits until a producer has opened the request's run, up to *wait_s seconds (-1: for ever), which
+ * are counted down. NOT_WAITING: not longer than it is known to wait behind another run, or for a
+ * producer that does not come. ret_behind: the run that it waits behind, or "". */
+static int wait_opened(struct cli *cli, const char *id, const char *job, int *wait_s,
+                       char ret_run[UUID_TEXT_SIZE], char ret_behind[UUID_TEXT_SIZE])
 {
-    char behind[UUID_TEXT_SIZE];
+    const int limit_ms = (*wait_s == NOT_WAITING ? CLI_OPEN_WAIT_S : *wait_s) * 1000;
     for (int waited = 0;; waited += CLI_LOOK_MS) {
-        int code = look(cli, id, job, ret_run, behind);
-        if (code != CLI_RUNNING)
+        int code = look(cli, id, job, ret_run, ret_behind);
+        if (code != CLI_RUNNING) {
+            *wait_s -= *wait_s > 0 ? waited / 1000 : 0;
             return code;
-        if (!patient && behind[0] != '\0') {
-            say("request %s waits behind run %s", id, behind);
+        }
+        bool behind = ret_behind[0] != '\0';
+        bool time_is_up = *wait_s != FOR_EVER && waited >= limit_ms;
+        if (behind && (time_is_up || *wait_s == NOT_WAITING)) {
+            say("request %s waits behind run %s", id, ret_behind);
             return CLI_RUNNING;
         }
-        if (!patient && waited >= CLI_OPEN_WAIT_S * 1000) {
+        if (time_is_up) {
             say("no producer has taken request %s yet; it is kept, and opened when one runs", id);
             return CLI_RUNNING;
         }
         usleep(CLI_LOOK_MS * 1000);
     }
+}
+
+/* The request is kept and has no run yet: the same document as over HTTP. */
+static void report_queued(const struct cli *cli, const char *job, const char *behind)
+{
+    if (!cli->json)
+        return; /* stderr has said so */
+    json_t *answer =
+        json_pack("{s:n,s:s,s:s,s:s?,s:b,s:b}", "run_id", "job_name", job, "status", "queued",
+                  "behind", behind[0] != '\0' ? behind : NULL, "completed", 0, "partial", 0);
+    print_json(answer);
+    json_decref(answer);
 }
 
 static int report(struct cli *cli, const char *run_id)
@@ -112,10 +133,10 @@ int verb_run(struct cli *cli, const struct args *args)
 {
     const char *job = args->word[0];
     struct err err = ERR_INIT;
-    int seconds, code = CLI_YES;
     bool wait = args_has(args, "wait");
-    bool limited = wait && args_value(args, "wait", 0) != NULL;
-    if (limited && args_int(args, "wait", 0, 86400, 0, &seconds, &err)) {
+    int seconds = wait ? FOR_EVER : NOT_WAITING, code = CLI_YES;
+    if (wait && args_value(args, "wait", 0) != NULL &&
+        args_int(args, "wait", 0, 86400, 0, &seconds, &err)) {
         say("%s", err.text);
         return CLI_USAGE;
     }
@@ -129,14 +150,16 @@ int verb_run(struct cli *cli, const struct args *args)
     free(json);
     if (row == NULL)
         return code;
-    char id[UUID_TEXT_SIZE], run_id[UUID_TEXT_SIZE] = "";
+    char id[UUID_TEXT_SIZE], run_id[UUID_TEXT_SIZE] = "", behind[UUID_TEXT_SIZE] = "";
     snprintf(id, sizeof(id), "%s", PQgetvalue(row, 0, 0));
     bool known = strcmp(PQgetvalue(row, 0, 1), "unknown") != 0;
     PQclear(row);
     if (!known)
         return not_opened("unknown", "", job);
-    code = wait_opened(cli, id, job, wait && !limited, run_id);
+    code = wait_opened(cli, id, job, &seconds, run_id, behind);
+    if (code == CLI_RUNNING)
+        report_queued(cli, job, behind);
     if (code != CLI_YES)
         return code == CLI_RUNNING && !wait ? CLI_YES : code;
-    return wait ? status_follow(cli, run_id, limited ? seconds : -1) : report(cli, run_id);
+    return wait ? status_follow(cli, run_id, seconds) : report(cli, run_id);
 }

@@ -100,6 +100,10 @@ class Cluster:
         link.close()
         return name
 
+    def copy(self, name):
+        """The name of a copy of a database that nobody is connected to: its jobs are as they were."""
+        return self._create(f"template {name}")
+
     def new_empty(self):
         """The name of a database without anything; `migrate` makes it one like the others."""
         return self._create("template template0")

@@ -68,6 +68,11 @@ def test_a_run_of_some_subjects_and_a_shadow_run(live):
 def test_an_open_run_says_why_and_wait_ends_with_5(live, held):
     waited = live.cli("run", JOB, "--wait=1", "--json")
     assert waited.code == 5, "queued behind the open one"
+    queued = live.cli("run", JOB, "--json")
+    assert queued.code == 0, "it is kept, and opened when the open one has ended"
+    assert waited.json == queued.json == {
+        "run_id": None, "job_name": JOB, "status": "queued", "behind": held, "completed": False,
+        "partial": False}
     open_slices = live.cli("why-open", held, "--json").json
     assert open_slices and {"slice", "state", "worker", "attempt", "calls"} <= set(open_slices[0])
     assert "claimed" in {one["state"] for one in open_slices}

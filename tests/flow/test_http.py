@@ -77,6 +77,31 @@ def test_r_t9_either_header_opens(door, headers):
     assert door.http("GET", "/v1/runs", secret=None, headers={name: value}).status == 200
 
 
+def test_r_t9_a_valid_secret_counts_beside_a_header_for_somebody_else(door):
+    secret = door.secret("scheduler")
+    for headers in ({"X-Scheduler-Secret": secret, "Authorization": f"Bearer {OTHER}"},
+                    {"X-Scheduler-Secret": secret, "Authorization": "Basic Zm9vOmJhcg=="},
+                    {"X-Scheduler-Secret": OTHER, "Authorization": f"Bearer {secret}"}):
+        assert door.http("GET", "/v1/runs", secret=None, headers=headers).status == 200
+    both = {"X-Scheduler-Secret": secret, "Authorization": f"Bearer {door.secret('operator')}"}
+    assert door.http("GET", "/v1/jobs", secret=None, headers=both).status == 200, "the stronger"
+    wrong = {"X-Scheduler-Secret": OTHER, "Authorization": f"Bearer {OTHER}"}
+    assert door.http("GET", "/v1/runs", secret=None, headers=wrong).status == 401
+
+
+def test_r_t10_the_last_use_is_seen_at_every_producer_also_after_a_restart(door):
+    door.http("GET", "/v1/runs", secret="scheduler")
+    until(lambda: door.db.rows("select slot from reveille.secret_use where slot = 'scheduler'"), 10,
+          "the use is in the database")
+    other = door.start_producer("another")
+    used = until(lambda: door.metric(
+        other, 'reveille_secret_last_used_timestamp_seconds{slot="scheduler"}'), 20,
+        "the other producer tells of it")
+    assert abs(used - door.db.value("select extract(epoch from last_used_at)::float8 from "
+                                    "reveille.secret_use where slot = 'scheduler'")) <= 1
+    other.stop()
+
+
 def test_r_t10_the_secret_rotates_without_a_restart_and_two_are_valid_meanwhile(world):
     """A day in the life: NEXT is handed out, callers move, NEXT becomes the secret."""
     files = {name: world.layout.secret / name for name in ("scheduler", "next")}
@@ -168,16 +193,64 @@ def test_a_manual_run_of_what_cannot_be_judged_is_422(door, params):
     assert runs(door) == before
 
 
-def test_a_paused_job_takes_no_request_until_it_is_resumed(door):
+def test_r_t8_a_paused_job_takes_no_request_until_it_is_resumed(door):
     assert door.http("PATCH", f"/v1/jobs/{JOB}", {"paused": True}).json["paused"] is True
-    assert door.http("POST", RING, {}, secret="scheduler").status == 409
-    assert next(job for job in door.http("GET", "/v1/jobs").json["jobs"]
-                if job["job_name"] == JOB)["paused"]
+    for path, secret in ((RING, "scheduler"), ("/scenario-scheduler", "scheduler"),
+                         (RING, "operator")):
+        refused = door.http("POST", path, {}, secret=secret)
+        assert (refused.status, refused.json["title"]) == (409, "the job is paused")
+    shown = next(job for job in door.http("GET", "/v1/jobs").json["jobs"]
+                 if job["job_name"] == JOB)
+    assert (shown["paused"], shown["paused_reason"]) == (True, "paused over HTTP")
+    assert shown["paused_at"] and not door.open_runs()
     assert door.http("PATCH", f"/v1/jobs/{JOB}", {"paused": False}).json["paused"] is False
     assert door.http("POST", RING, {}, secret="scheduler").status == 202
 
 
+def test_r_e8_an_operator_corrects_a_contact_date_and_it_is_kept(door):
+    one = str(door.db.value("select id from public.assignments order by id limit 1"))
+    path, date = f"/v1/assignments/{one}", {"last_contact_date": "2026-02-28"}
+    assert door.http("PATCH", path, date, secret="scheduler").status == 401
+    answer = door.http("PATCH", path, date)
+    assert (answer.status, answer.json) == (200, {"assignment_id": one, **date})
+    row = door.db.row("select * from reveille.contact_override where assignment_id = %s", one)
+    assert (str(row.contact_date), row.set_by) == ("2026-02-28", "operator over HTTP")
+    for wrong in ("2026-02-29", "2999-01-01", None, 20260228):
+        assert door.http("PATCH", path, {"last_contact_date": wrong}).status == 422, wrong
+    assert door.http("PATCH", path, {}).status == 422
+    assert str(door.db.value("select contact_date from reveille.contact_override "
+                             "where assignment_id = %s", one)) == "2026-02-28"
+    nobody = "/v1/assignments/00000000-0000-4000-8000-000000000000"
+    answer = door.http("PATCH", nobody, date)
+    assert (answer.status, answer.json["type"]) == (404, "urn:reveille:problem:no-such-assignment")
+    assert door.http("PATCH", "/v1/assignments/me", date).status == 404
+
+
 # --- what is answered
+
+
+def test_r_s3_no_database_at_the_start_is_500(world):
+    world.start_producer(wait=False, DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    until(lambda: world.events("http_listening"), 20, "it listens")
+    answer = world.http("POST", "/scenario-scheduler", secret="scheduler")
+    assert (answer.status, answer.json["type"]) == (500, "urn:reveille:problem:no-database")
+    assert world.http("GET", "/readyz", secret=None).status == 503
+    assert "127.0.0.1" not in answer.bytes.decode() and "nobody" not in answer.bytes.decode()
+
+
+def test_r_s3_a_database_that_goes_away_is_503_with_retry_after_until_it_is_back(world):
+    world.start_producer()
+    admin, name = world.cluster.postgres, world.db.name
+    admin.psql(f"alter database {name} allow_connections false")
+    admin.psql(f"select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'")
+
+    def rung():
+        return world.http("POST", "/scenario-scheduler", secret="scheduler",
+                          headers={"Prefer": "respond-async"})
+    away = until(lambda: (answer := rung()).status != 202 and answer, 20, "the links are gone")
+    assert (away.status, away.headers["Retry-After"]) == (503, "1")
+    admin.psql(f"alter database {name} allow_connections true")
+    until(lambda: rung().status == 202, 30, "it is back")
 
 
 def test_r_s2_after_the_threshold_200_with_what_remains_and_the_run_goes_on(door):

@@ -24,12 +24,20 @@ static void try_name(const char *text, size_t len)
         MUST(memchr(name, '\0', sizeof name) && api_job_name_is_text(name));
 }
 
+static void try_contact(const char *text, size_t len)
+{
+    char date[11];
+    if (api_parse_contact(text, len, date) == API_GOOD)
+        MUST(api_is_date(date));
+}
+
 static void try_headers(const char *text)
 {
     struct api_prefer prefer = api_prefer_parse(text);
     MUST(prefer.wait_s >= -1 && prefer.wait_s <= HTTP_WAIT_MAX_S);
-    const char *secret = api_credential(NULL, text);
-    MUST(!secret || (secret >= text && secret <= text + strlen(text)));
+    struct api_credentials shown = api_credentials(text, text);
+    MUST(!shown.secret || shown.secret == text);
+    MUST(!shown.bearer || (shown.bearer > text && shown.bearer <= text + strlen(text)));
     (void)api_is_json_type(text);
     (void)api_key_is_valid(text);
     int n = 7;
@@ -48,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data + 1, size - 1);
     text[size - 1] = '\0';
     bool paused;
-    switch (data[0] % 5) {
+    switch (data[0] % 6) {
     case 0:
         try_run(text, size - 1);
         break;
@@ -61,8 +69,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 3:
         (void)api_parse_nothing(text, size - 1);
         break;
-    default:
+    case 4:
         try_headers(text);
+        break;
+    default:
+        try_contact(text, size - 1);
     }
     free(text);
     return 0;
