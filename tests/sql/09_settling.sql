@@ -123,6 +123,12 @@ select throws_ok(format($$ select pg_temp.settle(%L, 0, '{}',
                         :'run'), '23505', null, 'R-D1: the database itself refuses a duplicate');
 select is((select state from reveille.slice where run_id = :'run'), 'pending',
     'and all of the settle');
+select throws_ok(format($$ insert into reveille.notification(user_id, scenario_type, evaluation_date,
+    cooldown_window_start, cooldown_days, slice_no, run_id) values (test.person(2), 'milestone',
+    current_date - %s, current_date + %s, 7, 0, gen_random_uuid()) $$, earlier, later), '23505', null,
+    title)
+  from (values (0, 1, 'R-D1: nothing is written twice for an evaluation date'),
+               (1, 0, 'R-D1: nor twice for a day of dispatch')) x(earlier, later, title);
 select is(pg_temp.settle(:'run', 0, '{}', '[{"pos": 2, "scen": "milestone"}]', '{}', '{}', false,
     true),
           '(4,0,0,0,1)', 'R-D2: settled again with care, it is suppressed');
