@@ -117,13 +117,13 @@ insert into activities(user_id, assignment_id, activity_date)
     values (test.person(3), test.mentor(3), '2026-01-10');
 select is(pg_temp.counts(3), date '2026-01-15', 'R-E8: an older activity does not end it');
 
-select reveille.set_contact(test.mentor(4), '2026-08-08', 'anna');
+select reveille.set_contact(test.mentor(5), '2026-08-08', 'anna');
 insert into activities(user_id, assignment_id, activity_date)
-    values (test.person(4), test.mentor(4), '2026-08-01');
-select is(pg_temp.counts(4), date '2026-08-08',
+    values (test.person(5), test.mentor(5), '2026-08-01');
+select is(pg_temp.counts(5), date '2026-08-08',
     'R-E8: a correction to a later day is kept until an activity is later still');
-select reveille.set_contact(test.mentor(4), '2026-07-07', 'berit');
-select is(pg_temp.counts(4), date '2026-07-07', 'R-E8: the last correction counts');
+select reveille.set_contact(test.mentor(5), '2026-07-07', 'berit');
+select is(pg_temp.counts(5), date '2026-07-07', 'R-E8: the last correction counts');
 
 select * from finish();
 rollback;
