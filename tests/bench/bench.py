@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import jobs
 from rig import JOB, PROGRAMS, Rig, median
 from stack.net import http_request
 
@@ -188,7 +189,7 @@ def main():
     parser.add_argument("--history", type=int, default=3000000, help="older notifications (3,000,000)")
     parser.add_argument("--roster", type=int, default=1000000, help="of planning and memory (1,000,000)")
     parser.add_argument("--only", nargs="*", default=None,
-                        help="small paced fast wrk planning memory ready")
+                        help="small paced fast wrk planning memory ready sql due doorbell page")
     options = parser.parse_args()
     if not (PROGRAMS / "reveille-worker").exists():
         parser.error("not built: cmake --preset release && cmake --build --preset release")
@@ -200,6 +201,11 @@ def main():
         "fast": lambda folder: fast(folder, options.repeat, options.mentors, options.history),
         "memory": lambda folder: [memory(folder, n) for n in (options.roster // 10, options.roster)],
         "planning": lambda folder: planning(folder, options.roster),
+        "sql": lambda folder: jobs.judged_in_sql(folder, options.repeat,
+                                                 (options.roster // 10, options.roster), row),
+        "due": lambda folder: jobs.many_due(folder, row),
+        "doorbell": lambda folder: jobs.doorbell(folder, options.repeat, row),
+        "page": lambda folder: jobs.page_query(folder, options.roster, row),
     }
     unknown = set(options.only or []) - set(parts)
     if unknown:
