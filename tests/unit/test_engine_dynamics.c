@@ -25,7 +25,10 @@ static void make(struct world *w, const char *base)
 
 static void make_off(struct world *w)
 {
-    struct engine_dynamics_config cfg = {.enabled = false, .timeout_ms = TIMEOUT_MS};
+    char url[128];
+    struct engine_dynamics_config cfg = {
+        .enabled = false, .url = url, .token = "t0ken", .timeout_ms = TIMEOUT_MS};
+    snprintf(url, sizeof(url), "http://%s", http_server_address(w->server));
     w->engine.free(w->engine.self);
     assert_int_equal(engine_dynamics_new(w->loop, &cfg, take_answer, w, &w->engine, NULL), 0);
 }
