@@ -147,7 +147,7 @@ static inline int world_port(bool listening, char ret_port[16])
 }
 
 /* An answer, and what looks at its rows. */
-struct answer {
+struct world_answer {
     struct world *w;
     int calls;
     enum db_outcome outcome;
@@ -161,7 +161,7 @@ struct answer {
 static inline void world_on_answer(void *arg, enum db_outcome outcome, const struct db_result *r,
                                    const struct err *err)
 {
-    struct answer *a = arg;
+    struct world_answer *a = arg;
     a->calls++;
     a->outcome = outcome;
     a->err = err != NULL ? *err : ERR_INIT;
@@ -179,7 +179,7 @@ static inline void world_on_answer(void *arg, enum db_outcome outcome, const str
 }
 
 /* Queues a statement whose answer goes to *a, which must be zero but for read and look. */
-static inline void world_call(struct world *w, struct answer *a, const char *sql,
+static inline void world_call(struct world *w, struct world_answer *a, const char *sql,
                               struct db_args *args, int64_t deadline_ms)
 {
     a->w = w;
@@ -187,9 +187,9 @@ static inline void world_call(struct world *w, struct answer *a, const char *sql
     assert_int_equal(a->calls, 0); /* never from within db_call */
 }
 
-static inline struct answer world_ask(struct world *w, const char *sql, struct db_args *args)
+static inline struct world_answer world_ask(struct world *w, const char *sql, struct db_args *args)
 {
-    struct answer a = {.calls = 0};
+    struct world_answer a = {.calls = 0};
     world_call(w, &a, sql, args, DB_STATEMENT_MS);
     WAIT_UNTIL(w, a.calls > 0);
     assert_int_equal(a.calls, 1);
@@ -198,7 +198,7 @@ static inline struct answer world_ask(struct world *w, const char *sql, struct d
 
 static inline void world_do(struct world *w, const char *sql)
 {
-    struct answer a = world_ask(w, sql, NULL);
+    struct world_answer a = world_ask(w, sql, NULL);
     if (a.outcome != DB_OK) {
         fail_msg("%s: %s", sql, a.err.text);
     }
@@ -206,7 +206,7 @@ static inline void world_do(struct world *w, const char *sql)
 
 static inline int64_t world_number(struct world *w, const char *sql, struct db_args *args)
 {
-    struct answer a = {.read = true};
+    struct world_answer a = {.read = true};
     world_call(w, &a, sql, args, DB_STATEMENT_MS);
     WAIT_UNTIL(w, a.calls > 0);
     assert_int_equal(a.outcome, DB_OK);

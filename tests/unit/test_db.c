@@ -19,7 +19,7 @@ static void many_statements_over_two_links(void **state)
     enum { MANY = 1000 };
     struct world w;
     open_world(&w, 2);
-    struct answer *answers = calloc(MANY, sizeof(*answers));
+    struct world_answer *answers = calloc(MANY, sizeof(*answers));
     for (int i = 0; i < MANY; i++) {
         struct db_args *args = db_args_new();
         db_arg_int(args, i);
@@ -45,7 +45,7 @@ static void a_refusal_tells_its_sqlstate_and_no_data(void **state)
     open_world(&w, 1);
     world_do(&w, "CREATE TEMP TABLE once (v text PRIMARY KEY)");
     world_do(&w, "INSERT INTO once VALUES ('canary')");
-    struct answer a = world_ask(&w, "INSERT INTO once VALUES ('canary')", NULL);
+    struct world_answer a = world_ask(&w, "INSERT INTO once VALUES ('canary')", NULL);
     assert_int_equal(a.outcome, DB_REFUSED);
     assert_err(a.err, ERR_DATABASE);
     assert_string_equal(a.err.code, "23505");
@@ -63,7 +63,7 @@ static void a_refused_commit_is_a_refusal(void **state)
     struct world w;
     open_world(&w, 1);
     world_do(&w, "CREATE TEMP TABLE late (v int UNIQUE DEFERRABLE INITIALLY DEFERRED)");
-    struct answer a = world_ask(&w, "INSERT INTO late VALUES (1), (1) RETURNING v", NULL);
+    struct world_answer a = world_ask(&w, "INSERT INTO late VALUES (1), (1) RETURNING v", NULL);
     assert_int_equal(a.outcome, DB_REFUSED);
     assert_string_equal(a.err.code, "23505");
     assert_int_equal(world_number(&w, "SELECT count(*) FROM late", NULL), 0);
@@ -88,7 +88,7 @@ static void what_may_help_to_repeat_is_told(void **state)
     struct world w;
     open_world(&w, 1);
     for (size_t i = 0; i < COUNT_OF(refusals); i++) {
-        struct answer a = world_ask(&w, refusals[i].sql, NULL);
+        struct world_answer a = world_ask(&w, refusals[i].sql, NULL);
         assert_int_equal(a.outcome, DB_REFUSED);
         assert_string_equal(a.err.code, refusals[i].code);
         assert_int_equal(a.err.retry, refusals[i].retry);
@@ -103,7 +103,8 @@ static void a_server_that_became_read_only_is_left(void **state)
     struct world w;
     open_world(&w, 1);
     int64_t pid = world_number(&w, "SELECT pg_backend_pid()", NULL);
-    struct answer a = world_ask(&w, "DO $$BEGIN RAISE 'x' USING errcode = '25006'; END$$", NULL);
+    struct world_answer a =
+        world_ask(&w, "DO $$BEGIN RAISE 'x' USING errcode = '25006'; END$$", NULL);
     assert_int_equal(a.outcome, DB_REFUSED);
     assert_true(a.err.retry);
     assert_true(world_number(&w, "SELECT pg_backend_pid()", NULL) != pid);
@@ -148,7 +149,7 @@ static void large_statements_and_answers_pass(void **state)
     db_arg_text(args, text);
     free(text);
     assert_int_equal(world_number(&w, "SELECT length($1), $1", args), LARGE);
-    struct answer a = world_ask(&w, "SELECT repeat('x', 17 * 1024 * 1024)", NULL);
+    struct world_answer a = world_ask(&w, "SELECT repeat('x', 17 * 1024 * 1024)", NULL);
     assert_int_equal(a.outcome, DB_UNKNOWN);
     assert_err(a.err, ERR_LIMIT);
     world_close(&w);
@@ -159,7 +160,7 @@ static void copy_ends_the_link_instead_of_hanging(void **state)
     (void)state;
     struct world w;
     open_world(&w, 1);
-    struct answer a = world_ask(&w, "COPY (SELECT 1) TO STDOUT", NULL);
+    struct world_answer a = world_ask(&w, "COPY (SELECT 1) TO STDOUT", NULL);
     assert_int_equal(a.outcome, DB_UNKNOWN);
     assert_int_equal(world_number(&w, "SELECT 7", NULL), 7);
     world_close(&w);
@@ -173,7 +174,7 @@ static void a_backend_killed_in_flight(void **state)
     struct world w, other;
     open_world(&w, 1);
     open_world(&other, 1);
-    struct answer a = {.calls = 0}, next = {.read = true};
+    struct world_answer a = {.calls = 0}, next = {.read = true};
     world_call(&w, &a, "SELECT pg_sleep(60)", NULL, 60000);
     world_call(&w, &next, "SELECT 5", NULL, DB_STATEMENT_MS);
     WAIT_UNTIL(&w, w.ups == 1);
@@ -220,7 +221,7 @@ static void a_statement_past_its_deadline(void **state)
     struct world w;
     open_world(&w, 1);
     WAIT_UNTIL(&w, w.ups == 1);
-    struct answer slow = {.calls = 0}, waiting = {.calls = 0};
+    struct world_answer slow = {.calls = 0}, waiting = {.calls = 0};
     int64_t began_ms = clock_mono_ms();
     world_call(&w, &slow, "SELECT pg_sleep(60)", NULL, 400);
     world_call(&w, &waiting, "SELECT 1", NULL, 200);
@@ -246,7 +247,7 @@ static void nobody_answers_the_door(void **state)
     snprintf(conninfo, sizeof(conninfo), "host=localhost port=%s user=x dbname=x", port);
     world_open(&w);
     world_connect(&w, conninfo, 2);
-    struct answer a = {.calls = 0};
+    struct world_answer a = {.calls = 0};
     int64_t began_ms = clock_mono_ms();
     world_call(&w, &a, "SELECT 1", NULL, 1000);
     WAIT_UNTIL(&w, a.calls > 0);
@@ -354,7 +355,7 @@ static void the_queue_is_bounded(void **state)
     snprintf(conninfo, sizeof(conninfo), "host=127.0.0.1 port=%s user=x dbname=x", port);
     world_open(&w);
     world_connect(&w, conninfo, 1);
-    struct answer a = {.w = &w};
+    struct world_answer a = {.w = &w};
     for (int i = 0; i < DB_QUEUE_MAX; i++) {
         world_call(&w, &a, "SELECT 1", db_args_new(), DB_STATEMENT_MS);
     }
@@ -401,7 +402,7 @@ static void callbacks_may_call_and_free(void **state)
     struct world w;
     open_world(&w, 2);
     struct chain c = {.w = &w, .left = 100, .free_at_end = true};
-    struct answer never = {.calls = 0};
+    struct world_answer never = {.calls = 0};
     assert_int_equal(db_call(w.db, "SELECT 1", NULL, DB_STATEMENT_MS, next_in_chain, &c, NULL), 0);
     world_call(&w, &never, "SELECT pg_sleep(60)", NULL, 60000);
     WAIT_UNTIL(&w, c.done);

@@ -32,7 +32,7 @@ static int teardown(void **state)
 
 static void ask(const char *sql, struct db_args *args, void (*look)(const struct db_result *r))
 {
-    struct answer a = {.look = look};
+    struct world_answer a = {.look = look};
     world_call(&world, &a, sql, args, DB_STATEMENT_MS);
     WAIT_UNTIL(&world, a.calls > 0);
     if (a.outcome != DB_OK) {
@@ -283,7 +283,7 @@ static void too_much_is_reported_by_the_call(void **state)
     db_arg_text(a, huge);
     db_arg_int(a, 2);
     free(huge);
-    struct answer answer = {.w = &world};
+    struct world_answer answer = {.w = &world};
     assert_int_equal(
         db_call(world.db, "SELECT $1", a, DB_STATEMENT_MS, world_on_answer, &answer, &err), -1);
     assert_err(err, ERR_LIMIT);
