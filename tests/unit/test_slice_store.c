@@ -73,13 +73,13 @@ static void make_store(struct bench *b, int stale_ms)
 }
 
 /* A store before a run of two slices. */
-static void bench_open(struct bench *b, void **state, int stale_ms)
+static void bench_open(struct bench *b, void **state, const char *role, int stale_ms)
 {
     *b = (struct bench){.s = schema_of(state)};
     char *run = schema_text(b->s->pg, "select test.run('u', 3)");
     assert_true(uuid_parse(run, &b->run));
     free(run);
-    schema_open(b->s, &b->w, "reveille_worker", 2);
+    schema_open(b->s, &b->w, role, 2);
     make_store(b, stale_ms);
 }
 
@@ -160,7 +160,7 @@ static void start_release(struct bench *b, int32_t slice)
 static void a_claim_is_told_with_its_place(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     schema_exec(b.s->pg, "update reveille.slice set claimed_by = 'w2', moved_at ="
                          " clock_timestamp() where state = 'pending' and slice_no = 1");
     assert_int_equal(claimed(&b, 5, 0)->outcome, CLAIM_OURS);
@@ -179,7 +179,7 @@ static void a_claim_is_told_with_its_place(void **state)
 static void claims_of_many_slots_are_under_way_at_once(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     for (uint32_t i = 0; i < 20; i++) {
         start_claim(&b, i, (int32_t)i);
     }
@@ -192,7 +192,7 @@ static void claims_of_many_slots_are_under_way_at_once(void **state)
 static void a_touch_tells_those_that_are_ours(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     claimed(&b, 0, 0);
     claimed(&b, 1, 1);
     touch(&b);
@@ -212,7 +212,7 @@ static void a_touch_tells_those_that_are_ours(void **state)
 static void what_is_released_is_free(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     claimed(&b, 0, 0);
     start_release(&b, 0);
     WAIT_UNTIL(&b.w, b.releases == 1);
@@ -227,7 +227,7 @@ static void what_is_released_is_free(void **state)
 static void a_dead_letter_is_written_by_reference(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     slice_store_dead_letter(b.store, "t.http", 3, 5000000000, "unreadable");
     slice_store_dead_letter(b.store, "t.http", 3, 5000000000, "unreadable"); /* redelivered */
     assert_int_equal(claimed(&b, 0, 0)->outcome, CLAIM_OURS);
@@ -246,7 +246,7 @@ static void a_dead_letter_is_written_by_reference(void **state)
 static void a_lost_link_is_a_failed_claim(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     schema_lock(b.s, "select from reveille.slice where state = 'pending' for update");
     start_claim(&b, 0, 0);
     schema_kill_waiting(b.s, &b.w);
@@ -262,16 +262,10 @@ static void a_lost_link_is_a_failed_claim(void **state)
 static void a_refused_claim_says_why(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
-    schema_exec(b.s->pg, "revoke execute on function"
-                         " reveille.claim_slice(uuid, int, text, interval, int)"
-                         " from reveille_worker");
+    bench_open(&b, state, "reveille_reader", STALE_MS);
     assert_int_equal(claimed(&b, 0, 0)->outcome, CLAIM_FAILED);
     assert_err(b.claim->err, ERR_DATABASE);
     assert_string_equal(b.claim->err.code, "42501");
-    schema_exec(b.s->pg, "grant execute on function"
-                         " reveille.claim_slice(uuid, int, text, interval, int)"
-                         " to reveille_worker");
     bench_close(&b);
 }
 
@@ -279,7 +273,7 @@ static void a_refused_claim_says_why(void **state)
 static void a_renewal_is_given_up_when_the_claim_is_stale(void **state)
 {
     struct bench b;
-    bench_open(&b, state, 1000);
+    bench_open(&b, state, "reveille_worker", 1000);
     claimed(&b, 0, 0);
     claimed(&b, 1, 1);
     schema_lock(b.s, "select from reveille.slice where state = 'pending' for update");
@@ -352,7 +346,7 @@ static void one_that_found_no_room_does_not_count_as_waiting(void **state)
 static void nothing_is_told_after_the_end(void **state)
 {
     struct bench b;
-    bench_open(&b, state, STALE_MS);
+    bench_open(&b, state, "reveille_worker", STALE_MS);
     start_claim(&b, 0, 0);
     start_touch(&b);
     bench_close(&b); /* the sanitizer sees what is left */
