@@ -230,4 +230,30 @@ static inline void schema_kill_waiting(const struct schema *s, struct world *w)
     }
 }
 
+/* Gives a function of the schema another body (SQL, in its own language) until schema_restore: for
+ * answers that only a wrong one gives. name: without the schema. Returns owned, for the restore. */
+static inline char *schema_replace(const struct schema *s, const char *name, const char *body)
+{
+    char sql[1024];
+    snprintf(sql, sizeof(sql),
+             "select pg_get_functiondef(p.oid) from pg_proc p"
+             " where p.pronamespace = 'reveille'::regnamespace and p.proname = '%s'",
+             name);
+    char *kept = schema_text(s->pg, sql);
+    char *begin = strstr(kept, "$function$");
+    assert_non_null(begin);
+    size_t size = strlen(kept) + strlen(body) + 32;
+    char *wrong = calloc(1, size);
+    snprintf(wrong, size, "%.*s$function$%s$function$", (int)(begin - kept), kept, body);
+    schema_exec(s->pg, wrong);
+    free(wrong);
+    return kept;
+}
+
+static inline void schema_restore(const struct schema *s, char *kept)
+{
+    schema_exec(s->pg, kept);
+    free(kept);
+}
+
 #endif
