@@ -214,20 +214,26 @@ static inline void schema_unlock(const struct schema *s)
     schema_exec(s->pg, "rollback");
 }
 
-/* Ends the one backend of that world which waits for a lock, as soon as there is one. */
-static inline void schema_kill_waiting(const struct schema *s, struct world *w)
+/* Ends the one backend of that world of which the condition on pg_stat_activity holds, as soon as
+ * there is one. */
+static inline void schema_kill(const struct schema *s, struct world *w, const char *condition)
 {
     char sql[256];
     snprintf(sql, sizeof(sql),
              "select count(pg_terminate_backend(pid)) from pg_stat_activity"
-             " where application_name = '%s' and wait_event_type = 'Lock'",
-             w->name);
+             " where application_name = '%s' and %s",
+             w->name, condition);
     for (bool killed = false; !killed;) {
         world_turn(w);
         char *n = schema_text(s->server, sql);
         killed = strcmp(n, "0") != 0;
         free(n);
     }
+}
+
+static inline void schema_kill_waiting(const struct schema *s, struct world *w)
+{
+    schema_kill(s, w, "wait_event_type = 'Lock'");
 }
 
 /* Gives a function of the schema another body (SQL, in its own language) until schema_restore: for
