@@ -76,7 +76,7 @@ create table if not exists reveille.cron_execution_log(
     job_name      text not null,
     triggered_at  timestamptz not null default clock_timestamp(),
     status        text not null check (status in
-                  ('triggered', 'succeeded', 'failed', 'timed_out', 'unknown')),
+                  ('triggered', 'refused', 'succeeded', 'failed', 'timed_out', 'unknown')),
     http_status   smallint,
     request_id    bigint,                           -- pg_net's
     trigger_id    bigint,                           -- trigger_request.id

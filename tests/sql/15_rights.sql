@@ -19,7 +19,7 @@ insert into allowed values
     ('reveille_reader', '{request_status,slot_of,cron_field,here,summary,summaries,find_run,progress_of,
         why_open,verify_run,why,doctor,doctor_engines,applied_migrations}'),
     ('reveille_app', '{claim_notifications,mark_sent}'),
-    ('reveille_invoker', '{request,slot_of,cron_field,here}'),
+    ('reveille_invoker', '{request,request_status,slot_of,cron_field,here}'),
     ('cron_runner', '{}'),
     ('public', '{}');
 select results_eq(

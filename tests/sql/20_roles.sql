@@ -22,8 +22,10 @@ create temp table noted as
 create temp table allowed(role text, place text, types text[]);
 insert into allowed values
     ('reveille_producer', 'reveille', '{schema,table,view,function}'),
+    ('reveille_producer', 'reveille_cron', '{schema,function}'),
     ('reveille_worker', 'reveille', '{schema,table,function}'),
     ('reveille_reader', 'reveille', '{schema,table,view,function}'),
+    ('reveille_reader', 'reveille_cron', '{schema,function}'),
     ('reveille_app', 'reveille', '{schema,function}'),
     ('reveille_invoker', 'reveille', '{schema,table,"table column",function}'),
     ('reveille_invoker', 'reveille_cron', '{schema}'),
@@ -42,8 +44,8 @@ select is_empty(
     $$ select role, type, place from noted
         where deptype = 'o' and not (role = 'reveille_owner' and place = 'reveille')
           and not (role = 'reveille_owner' and type = 'default acl')
-          and not (role = 'reveille_invoker' and place = 'reveille_cron') $$,
-    'R-T6: ours is owned by reveille_owner, which nobody logs in as');
+          and not (role in ('reveille_owner', 'reveille_invoker') and place = 'reveille_cron') $$,
+    'R-T6: ours is owned by reveille_owner, or reveille_invoker, which nobody logs in as');
 select is_empty(
     $$ select member::regrole, roleid::regrole from pg_auth_members
         where member in (select oid from ours) $$,
