@@ -40,6 +40,7 @@ int verb_why_open(struct cli *cli, const struct args *args);
 int verb_workers(struct cli *cli, const struct args *args);
 int verb_cancel(struct cli *cli, const struct args *args);
 int verb_assignments(struct cli *cli, const struct args *args);
+int verb_jobs(struct cli *cli, const struct args *args);
 int verb_engines(struct cli *cli, const struct args *args);
 /* Opens the link itself: it has something to say when there is none. */
 int verb_doctor(struct cli *cli, const struct args *args);

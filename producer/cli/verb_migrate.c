@@ -1,6 +1,6 @@
 /* `reveille migrate`: applies what is not applied yet, in order, each file in one transaction, and
  * records it where the Supabase CLI looks too. Several may run at once: each file is applied once.
- */
+ * Then what the environment seeds, and pg_cron's rows. */
 #include "link.h"
 #include "migration.h"
 #include "print.h"
@@ -138,6 +138,46 @@ static int list_missing(struct cli *cli, const struct migration *m, bool history
     return code;
 }
 
+/* ---- after the files ---------------------------------------------------------------------- */
+
+/* Says each row of a statement that returns sentences. */
+static int say_rows(struct cli *cli, const char *sql, int n, const char *const *params)
+{
+    int code = CLI_YES;
+    PGresult *rows = link_query(cli, sql, n, params, &code);
+    for (int i = 0; rows != NULL && i < PQntuples(rows); i++)
+        say("warning: %s", PQgetvalue(rows, i, 0));
+    PQclear(rows);
+    return code;
+}
+
+/* What a file cannot do: the environment's seed, once, and pg_cron's rows for the jobs that later
+ * files have added. A folder without the functions (another one than ours) is left alone. */
+static int seed_and_register(struct cli *cli)
+{
+    static const char there_sql[] =
+        "select from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace "
+        "where n.nspname = 'reveille_cron' and p.proname = 'register_all'";
+    const char *params[] = {config_text(cli->config, CFG_REMINDER_CRON_EXPRESSION),
+                            config_text(cli->config, CFG_REMINDER_FUNCTION_URL)};
+    int code = CLI_YES;
+    PGresult *there = link_query(cli, there_sql, 0, NULL, &code);
+    bool ours = there != NULL && PQntuples(there) > 0;
+    PQclear(there);
+    if (!ours)
+        return code;
+    if (!done(cli, "begin") || !done(cli, LOCK_SQL))
+        return CLI_AWAY;
+    code = say_rows(cli, "select * from reveille_cron.seed($1, $2)", 2, params);
+    if (code == CLI_NO) /* a schedule or URL that is none: the environment's */
+        code = CLI_USAGE;
+    if (code == CLI_YES)
+        code = say_rows(cli, "select * from reveille_cron.register_all()", 0, NULL);
+    if (!done(cli, code == CLI_YES ? "commit" : "rollback") && code == CLI_YES)
+        code = CLI_AWAY;
+    return code;
+}
+
 /* The folder that was named, the installed one, or the one of the source tree we stand in. */
 static const char *folder(const struct args *args)
 {
@@ -180,6 +220,8 @@ int verb_migrate(struct cli *cli, const struct args *args)
     int code = history(cli, dry, &there);
     for (size_t i = 0; i < n && code == CLI_YES; i++)
         code = dry ? list_missing(cli, &list[i], there, names) : apply(cli, &list[i], names);
+    if (code == CLI_YES && !dry)
+        code = seed_and_register(cli);
     if (code == CLI_YES && cli->json) {
         json_t *answer = json_pack("{s:O}", dry ? "to_apply" : "applied", names);
         print_json(answer);

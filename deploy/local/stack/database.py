@@ -26,12 +26,13 @@ alter database {NAME} owner to {ADMIN};
 PREPARE_CRON = f"""
 create extension pg_cron;
 grant usage on schema cron to {ADMIN} with grant option;
-grant usage on schema cron to {OPERATOR};
+grant usage on schema cron to {OPERATOR} with grant option;
 grant select on cron.job, cron.job_run_details to {OPERATOR};
 """
 
 # The operator has every power of every role; TCP asks for the one password of this cluster.
 FINISH = f"""
+grant cron_runner to {OPERATOR};
 select format('grant %I to {OPERATOR}', rolname) from pg_roles
  where (rolname like 'reveille\\_%' or rolname = 'cron_runner') and rolname <> '{OPERATOR}' \\gexec
 select format('alter role %I password %L', rolname, :'password') from pg_roles
