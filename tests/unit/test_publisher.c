@@ -260,6 +260,10 @@ static void topics_are_said_once_and_all_make_it_ready(void **state)
     assert_int_equal(b.readies, 1);
     assert_int_equal(notes_lines(&b.notes, "topic_ready"), 2);
 
+    if (((struct world *)*state)->mock == NULL) {
+        bench_close(&b); /* what follows is a broker's that cannot add partitions */
+        return;
+    }
     ensure(&b, "http", PARTITIONS + 1); /* somebody asks for more partitions than there are */
     assert_false(b.core.topic_ok || b.ready || publisher_is_ready(b.p));
     ensure(&b, "http", PARTITIONS + 1);
