@@ -156,8 +156,8 @@ def group_unit(tally, parts, quick):
     for binary in binaries:
         code, output = run([binary], env=env)
         passed = len(re.findall(r"^\[       OK \]", output, re.M))
-        failed = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", output, re.M)))
-        skipped = len(set(re.findall(r"^\[  SKIPPED \] (\S+)$", output, re.M)))
+        failed = len(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(.+)$", output, re.M)))
+        skipped = len(set(re.findall(r"^\[  SKIPPED \] (?!\d+ test)(.+)$", output, re.M)))
         if code != 0 and failed == 0:
             say(f"failed: {binary.name} ended with {code}")
             failed = 1

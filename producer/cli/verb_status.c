@@ -122,7 +122,7 @@ static void print_summary(const json_t *summary)
            word(summary, "triggered_by"),
            print_duration((double)number(summary, "duration_ms") / 1000, duration));
     if (!json_is_null(json_object_get(summary, "total_active_mentors")))
-        print_total(summary, "mentors", "total_active_mentors");
+        print_total(summary, "subjects", "total_active_mentors");
     print_total(summary, "evaluated", "total_evaluated");
     print_total(summary, "skipped", "total_skipped");
     print_total(summary, "errors", "total_errors");
