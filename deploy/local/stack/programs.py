@@ -34,14 +34,14 @@ class Program:
         self.name = name
         self.daemon = Daemon(layout, name)
         self._command = command
-        self._environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
-        self._environment.update(environment)
+        self.environment = {key: os.environ[key] for key in INHERITED if key in os.environ}
+        self.environment.update(environment)
         self._address = address
         self._ready_path = ready_path
 
     def start(self):
         """Start the process; it is not ready yet."""
-        self.daemon.start(self._command, self._environment)
+        self.daemon.start(self._command, self.environment)
 
     def wait_ready(self, seconds=READY_SECONDS):
         """Return when it serves. Fails with the end of its log if it ends, or takes longer."""
