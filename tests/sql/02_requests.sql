@@ -177,10 +177,10 @@ end $$;
 select is(pg_temp.fail_after('59 s'), '', 'R-T13: a failed run is not tried again at once');
 select is(pg_temp.fail_after('61 s'), 'failed', 'R-T13: but after a minute');
 select is(source, 'catchup', 'R-T13: marked catchup') from reveille.trigger_request;
-select is(pg_temp.fail_after('4 min'), '', 'R-T13: the second time not after four');
-select is(pg_temp.fail_after('6 min'), 'failed', 'R-T13: but after five');
-select is(pg_temp.fail_after('14 min'), '', 'R-T13: the third time not after fourteen');
-select is(pg_temp.fail_after('16 min'), 'failed', 'R-T13: but after fifteen');
+select is(pg_temp.fail_after('295 s'), '', 'R-T13: the second time not after four');
+select is(pg_temp.fail_after('305 s'), 'failed', 'R-T13: but after five');
+select is(pg_temp.fail_after('890 s'), '', 'R-T13: the third time not after fourteen');
+select is(pg_temp.fail_after('910 s'), 'failed', 'R-T13: but after fifteen');
 select is(pg_temp.fail_after('1 h'), '', 'R-T13: and then no more');
 select is(tries, 3, 'R-T13: its tries are counted') from reveille.trigger_request;
 select is((select count(*) from reveille.run where state = 'failed'), 4::bigint,
