@@ -35,7 +35,10 @@ enum {
 #define SECRETS_SQL "select slot, extract(epoch from last_used_at)::bigint from reveille.secret_use"
 enum { SECRET_SLOT, SECRET_USED };
 
-enum question { END_OVERDUE, CATCH_UP, ALERTS, SECRETS, QUESTIONS };
+/* What pg_net's POSTs were answered; pg_net forgets it after hours. */
+#define COLLECT_SQL "select reveille_cron.collect()"
+
+enum question { END_OVERDUE, CATCH_UP, ALERTS, SECRETS, COLLECT, QUESTIONS };
 
 struct asked { /* one of each; the argument of its statement's callback */
     unsigned magic;
@@ -146,6 +149,11 @@ static void secrets_read(struct watchdog *w, const struct db_result *r)
     }
 }
 
+static void collected(struct watchdog *w UNUSED, const struct db_result *r UNUSED)
+{
+    /* it is in cron's log */
+}
+
 /* ---- asking ------------------------------------------------------------------------------ */
 
 static const struct statement {
@@ -156,6 +164,7 @@ static const struct statement {
     [CATCH_UP] = {"catch_up", CATCH_UP_SQL, caught_up},
     [ALERTS] = {"note_alerts", ALERTS_SQL, alerts_noted},
     [SECRETS] = {"secret_use", SECRETS_SQL, secrets_read},
+    [COLLECT] = {"collect", COLLECT_SQL, collected},
 };
 
 static void answered(void *arg, enum db_outcome outcome, const struct db_result *result,
@@ -188,6 +197,7 @@ void watchdog_watch(struct watchdog *w)
     ask(w, CATCH_UP);
     ask(w, ALERTS);
     ask(w, SECRETS);
+    ask(w, COLLECT);
 }
 
 /* ---- life -------------------------------------------------------------------------------- */

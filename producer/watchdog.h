@@ -1,7 +1,7 @@
-/* What no run's leader would see: firings that were missed, slots whose run failed, runs past their
- * deadline, alerts, when the secrets were last used. Any number of producers look; the database
- * decides which of them acts, and which one tells. Leads no run, has no clock of its own: the core
- * says when. */
+/* What no run's leader would see: firings that were missed, slots whose run failed, runs past
+ * their deadline, alerts, when the secrets were last used, what cron's POSTs were answered. Any
+ * number of producers look; the database decides which of them acts, and which one tells. Leads
+ * no run, has no clock of its own: the core says when. */
 #ifndef REVEILLE_WATCHDOG_H
 #define REVEILLE_WATCHDOG_H
 

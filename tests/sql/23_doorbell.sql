@@ -21,7 +21,6 @@ begin
     reset role;
     return state;
 end $$;
-listen reveille_trigger;
 select is(pg_temp.denied('cron_runner', $$ select reveille_cron.ring('nightly-scheduler') $$), 'allowed',
           'R-T6: cron_runner may ring');
 select results_eq('select job, status from pg_temp.log()',
@@ -91,6 +90,10 @@ end $$;
 create function pg_temp.last() returns table(status text, http smallint, error text) language sql as $$
     select status, http_status, error_message from reveille.cron_execution_log order by id desc limit 1
 $$;
+select pg_temp.fire();
+select results_eq('select * from pg_temp.last()',
+    $$ values ('failed', null::smallint, 'the POST was not sent (42501)') $$,
+    'R-T4: a Vault that was installed since and is closed to us is said');
 select reveille_cron.let_in();
 select pg_temp.fire();
 select results_eq('select * from pg_temp.last()', $$ values ('triggered', null::smallint, null) $$,
@@ -280,6 +283,29 @@ select is(stage, 'refused', 'the chain: refused')
   from reveille.firing order by firing desc limit 1;
 
 -- ---- who may
+select results_eq(
+    $$ select r.name, p.proname::text collate "default"
+         from (values ('cron_runner'), ('public'), ('reveille_app'), ('reveille_producer'),
+                      ('reveille_reader'), ('reveille_worker')) r(name), pg_proc p
+        where p.pronamespace = 'reveille_cron'::regnamespace
+          and has_function_privilege(r.name, p.oid, 'execute') order by 1, 2 $$,
+    $$ values ('cron_runner', 'collect' collate "default"), ('cron_runner', 'ring'),
+              ('reveille_producer', 'collect'), ('reveille_producer', 'drift'),
+              ('reveille_reader', 'drift') $$,
+    'R-T6: cron_runner may ring and collect, and call nothing else');
+select is_empty(
+    $$ select r.name, c.relname
+         from (values ('cron_runner'), ('public'), ('reveille_app'), ('reveille_producer'),
+                      ('reveille_reader'), ('reveille_worker')) r(name), pg_class c
+        where c.relnamespace = 'reveille_cron'::regnamespace and c.relkind = 'r'
+          and has_table_privilege(r.name, c.oid,
+                'select, insert, update, delete, truncate, references, trigger') $$,
+    'R-T6: and its tables are nobody''s but their owner''s');
+select is_empty(
+    $$ select proname from pg_proc where pronamespace = 'reveille_cron'::regnamespace and prosecdef
+          and not (proconfig @> '{"search_path=pg_catalog, pg_temp"}'
+                   and proconfig @> '{row_security=off}') $$,
+    'R-T6: every definer function there has a fixed search_path and row_security off');
 select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, left(s, 70)))
   from (values
     ('cron_runner', $$ select reveille_cron.ring_job('chained') $$),
@@ -294,7 +320,6 @@ select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, le
     ('cron_runner', $$ select * from reveille.cron_execution_log $$),
     ('cron_runner', $$ select * from reveille.firing $$),
     ('cron_runner', $$ select * from vault.decrypted_secrets $$),
-    ('cron_runner', $$ select * from net.http_request_queue $$),
     ('cron_runner', $$ delete from reveille.cron_execution_log $$),
     ('cron_runner', $$ update reveille.cron_execution_log set status = 'succeeded' $$),
     ('cron_runner', $$ create table reveille_cron.mine() $$),

@@ -32,6 +32,11 @@ returns bigint language sql volatile as $$
         returning id
 $$;
 
+-- As pg_net comes, and on Supabase stays: everybody may do everything.
+grant usage on schema net to public;
+grant all on all tables in schema net to public;
+grant all on all sequences in schema net to public;
+
 create schema vault;
 create table vault.secrets(
     id          uuid primary key default gen_random_uuid(),
