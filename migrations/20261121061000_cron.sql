@@ -273,35 +273,44 @@ create or replace view reveille.firing with (security_invoker = true) as
 revoke all on reveille.firing from public;
 grant select on reveille.firing to reveille_reader;
 
--- Gives reveille_invoker what the POST needs of Vault and pg_net, where they are; where they belong
--- to another role (Supabase), every role has what is needed of pg_net, and a refusal of the rest is
--- no failure. Supabase's service_role gets to read our log. With the caller's rights: the migrating
+-- Gives reveille_invoker what the POST needs of Vault and pg_net, where they are and it has not got
+-- it yet (of pg_net every role has all, as it comes); a refusal is a notice, since the doorbell does
+-- without. Supabase's service_role gets to read our log. With the caller's rights: the migrating
 -- role's. Called here and by register_all, for what was installed since.
 create or replace function reveille_cron.let_in() returns void
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 declare
+    me constant oid := 'reveille_invoker'::regrole;
     statement text;
 begin
-    foreach statement in array
-        case when exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                           where n.nspname = 'vault' and c.relname = 'decrypted_secrets')
-             then array['grant usage on schema vault to reveille_invoker',
-                        'grant select on vault.decrypted_secrets to reveille_invoker']
-             else '{}' end
-        || array(select format('grant execute on function %s to reveille_invoker',
-                               p.oid::regprocedure)
-                   from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-                  where n.nspname = 'vault' and p.proname = '_crypto_aead_det_decrypt')
-        || case when exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
-                              where n.nspname = 'net' and c.relname = '_http_response')
-                then array['grant usage on schema net to reveille_invoker',
-                           'grant usage on all sequences in schema net to reveille_invoker',
-                           'grant insert, select on net.http_request_queue to reveille_invoker',
-                           'grant select on net._http_response to reveille_invoker']
-                else '{}' end
-        || array(select format('grant reveille_reader to %I', rolname)
-                   from pg_roles where rolname = 'service_role')
+    for statement in
+        select format('grant usage on schema %I to reveille_invoker', n.nspname)
+          from pg_namespace n
+         where n.nspname in ('vault', 'net') and not has_schema_privilege(me, n.oid, 'usage')
+        union all
+        select format('grant %s on %I.%I to reveille_invoker', x.needed, x.place, x.name)
+          from (values ('vault', 'decrypted_secrets', 'select'),
+                       ('net', '_http_response', 'select'),
+                       ('net', 'http_request_queue', 'select'),
+                       ('net', 'http_request_queue', 'insert')) x(place, name, needed)
+          join pg_namespace n on n.nspname = x.place
+          join pg_class c on c.relnamespace = n.oid and c.relname = x.name
+         where not has_table_privilege(me, c.oid, x.needed)
+        union all
+        select format('grant usage on sequence %I.%I to reveille_invoker', n.nspname, c.relname)
+          from pg_class c join pg_namespace n on n.oid = c.relnamespace
+         where n.nspname = 'net'     -- CASE: it is an error to ask of anything but a sequence
+           and case when c.relkind = 'S' then not has_sequence_privilege(me, c.oid, 'usage') end
+        union all
+        select format('grant execute on function %s to reveille_invoker', p.oid::regprocedure)
+          from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+         where n.nspname = 'vault' and p.proname = '_crypto_aead_det_decrypt'
+           and not has_function_privilege(me, p.oid, 'execute')
+        union all
+        select format('grant reveille_reader to %I', r.rolname)
+          from pg_roles r
+         where r.rolname = 'service_role' and not pg_has_role(r.oid, 'reveille_reader', 'usage')
     loop
         begin
             execute statement;
