@@ -12,6 +12,7 @@ import os
 import subprocess
 import time
 import uuid
+from pathlib import Path
 
 import psycopg2
 import psycopg2.extras
@@ -303,13 +304,31 @@ class World:
         for program in alive:
             program.daemon.ask_to_end()
         wrong = [f"{program.name} did not end by itself" for program in alive
-                 if not program.daemon.wait_ended()]
+                 if not ends(program.daemon)]
         if self.engine is not None:
             self.engine.stop()
         wrong += outputs.complaints(self)
         self.db.close()
         self.cluster.drop(self.db.name)
         return wrong
+
+
+def ends(daemon, seconds=30):
+    """Whether a program that was asked to ends by itself; if not, it is killed. One that has left
+    main and is being looked through for leaks has ended: LeakSanitizer, which traces all threads
+    for that, now and then waits for ever for one that was just going."""
+    pid = daemon.pid()
+    deadline = time.monotonic() + seconds
+    while daemon.alive() and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    if not daemon.alive():
+        return daemon.wait_ended()
+    traced = any(line.startswith("TracerPid:") and line.split()[1] != "0"
+                 for status in Path("/proc", str(pid), "task").glob("*/status")
+                 for line in status.read_text(encoding="utf-8").splitlines())
+    stopped = [event["event"] for event in outputs.events(daemon.log)][-1:] == ["process_stopped"]
+    daemon.kill()
+    return traced and stopped
 
 
 class Engine:
