@@ -38,8 +38,11 @@ as $$
         on conflict (assignment_id) do update
             set contact_date = excluded.contact_date, replaced = excluded.replaced,
                 set_by = excluded.set_by, set_at = now()
-        returning 1)
-    select exists (select from o)
+        returning 1),
+    noted as (
+        select reveille.note(p_by, 'set_contact', p_assignment::text,
+                             jsonb_build_object('last_contact_date', p_date)) from o)
+    select count(*) > 0 from noted
 $$;
 
 -- New activities, one or a million: they move the host's date forward, never back. All of their

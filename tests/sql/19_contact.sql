@@ -93,6 +93,10 @@ select ok(not reveille.set_contact(gen_random_uuid(), '2026-01-01', 'anna'),
 select ok(reveille.set_contact(test.mentor(3), '2026-01-15', 'anna'),
     'R-E8: a correction is taken');
 select is(pg_temp.counts(3), date '2026-01-15', 'R-E8: and counts');
+select results_eq(
+    $$ select actor, object, detail ->> 'last_contact_date' from reveille.audit
+        where action = 'set_contact' $$,
+    $$ select 'anna', test.mentor(3)::text, '2026-01-15' $$, 'R-E8: and is in the audit, once');
 select is(pg_temp.contact(3), date '2026-04-01', 'R-E8: beside the host''s date, which stays');
 select is(pg_temp.counts(7), date '2026-02-04', 'R-E8: for that assignment alone');
 insert into activities(user_id, assignment_id, activity_date)
