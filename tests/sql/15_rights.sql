@@ -100,20 +100,7 @@ select is_empty(
     'R-E4: none of our roles has any right on a table of the host');
 
 -- ---- tried, not only looked up
-create function pg_temp.denied(p_role text, p_do text) returns text language plpgsql as $$
-declare
-    state text := 'allowed';
-begin
-    execute format('set local role %I', p_role);
-    begin
-        execute p_do;
-    exception when others then
-        state := sqlstate;
-    end;
-    reset role;
-    return state;
-end $$;
-select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, left(s, 60)))
+select is(test.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, left(s, 60)))
   from (values
     ('reveille_worker', 'select * from reveille.notification'),
     ('reveille_worker', 'update reveille.slice set state = ''done'''),
@@ -136,7 +123,7 @@ select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, le
     ('cron_runner', 'update reveille.cron_execution_log set status = ''failed'''),
     ('reveille_invoker', 'delete from reveille.cron_execution_log'),
     ('reveille_invoker', 'select schedule from reveille.job')) x(r, s);
-select is(pg_temp.denied(r, s), 'allowed', format('%s may: %s', r, s))
+select is(test.denied(r, s), 'allowed', format('%s may: %s', r, s))
   from (values
     ('reveille_reader', 'select * from reveille.run_summary, reveille.run_progress, reveille.notification'),
     ('reveille_reader', 'select reveille.verify_run(gen_random_uuid()), reveille.find_run(''latest'')'),

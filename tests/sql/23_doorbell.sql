@@ -8,20 +8,7 @@ create function pg_temp.log() returns table(job text, status text, http smallint
 language sql as $$
     select job_name, status, http_status, error_message from reveille.cron_execution_log order by id
 $$;
-create function pg_temp.denied(p_role text, p_do text) returns text language plpgsql as $$
-declare
-    state text := 'allowed';
-begin
-    execute format('set local role %I', p_role);
-    begin
-        execute p_do;
-    exception when others then
-        state := sqlstate;
-    end;
-    reset role;
-    return state;
-end $$;
-select is(pg_temp.denied('cron_runner', $$ select reveille_cron.ring('nightly-scheduler') $$), 'allowed',
+select is(test.denied('cron_runner', $$ select reveille_cron.ring('nightly-scheduler') $$), 'allowed',
           'R-T6: cron_runner may ring');
 select results_eq('select job, status from pg_temp.log()',
     $$ values ('certification_expiry_check', 'triggered'), ('hlf_dynamics_sync', 'triggered') $$,
@@ -306,7 +293,7 @@ select is_empty(
           and not (proconfig @> '{"search_path=pg_catalog, pg_temp"}'
                    and proconfig @> '{row_security=off}') $$,
     'R-T6: every definer function there has a fixed search_path and row_security off');
-select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, left(s, 70)))
+select is(test.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, left(s, 70)))
   from (values
     ('cron_runner', $$ select reveille_cron.ring_job('chained') $$),
     ('cron_runner', $$ select reveille_cron.post('chained', 1) $$),
@@ -332,7 +319,7 @@ select is(pg_temp.denied(r, s), '42501', format('R-T6: %s is refused: %s', r, le
     ('reveille_producer', $$ select reveille_cron.set_job('chained', '{}') $$),
     ('reveille_producer', $$ select * from vault.decrypted_secrets $$),
     ('reveille_invoker', $$ delete from reveille.cron_execution_log $$)) x(r, s);
-select is(pg_temp.denied(r, s), 'allowed', format('R-T6: %s may: %s', r, regexp_replace(s, '\s+', ' ', 'g')))
+select is(test.denied(r, s), 'allowed', format('R-T6: %s may: %s', r, regexp_replace(s, '\s+', ' ', 'g')))
   from (values
     ('cron_runner', $$ select reveille_cron.collect() $$),
     ('cron_runner', $$ insert into reveille.cron_execution_log(job_name, triggered_at, status, error_message)
@@ -344,9 +331,9 @@ select is(pg_temp.denied(r, s), 'allowed', format('R-T6: %s may: %s', r, regexp_
 -- ---- Supabase's role
 create role service_role;
 select reveille_cron.let_in();
-select is(pg_temp.denied('service_role', 'select * from reveille.cron_execution_log'), 'allowed',
+select is(test.denied('service_role', 'select * from reveille.cron_execution_log'), 'allowed',
           'R-T7: service_role reads the log, where it is');
-select is(pg_temp.denied('service_role', 'delete from reveille.cron_execution_log'), '42501',
+select is(test.denied('service_role', 'delete from reveille.cron_execution_log'), '42501',
           'R-T7: and deletes nothing there');
 
 select * from finish();

@@ -100,3 +100,18 @@ $$;
 create function test.differs(p_run uuid) returns text language sql as $$
     select coalesce(string_agg(name, ', '), '') from reveille.verify_run(p_run) where not holds
 $$;
+
+-- What this statement comes to as this role: 'allowed', or the SQLSTATE of its refusal.
+create function test.denied(p_role text, p_do text) returns text language plpgsql as $$
+declare
+    state text := 'allowed';
+begin
+    execute format('set local role %I', p_role);
+    begin
+        execute p_do;
+    exception when others then
+        state := sqlstate;
+    end;
+    reset role;
+    return state;
+end $$;
