@@ -94,6 +94,20 @@ begin
     return reveille.summary(p_run);
 end $$;
 
+-- Locks a run that is in this state and led by this holder; false: it is not, and nothing is
+-- locked. A statement of its own, so that what its caller reads next is read under the lock.
+create or replace function reveille.lock_led(
+    p_run uuid, p_holder text, p_fence bigint, p_state text)
+returns boolean language plpgsql as $$
+begin
+    perform from reveille.run r
+       join reveille.run_lease l using (run_id)
+      where r.run_id = p_run and r.state = p_state and l.holder = p_holder
+        and l.fence = p_fence
+        for no key update of r;
+    return found;
+end $$;
+
 -- Ends a run whose slices are all settled, for who holds its lease: the summary. Null: not closed
 -- (slices are pending, or it is planned still, or ended, or another's).
 create or replace function reveille.close_run(p_run uuid, p_holder text, p_fence bigint)
@@ -101,13 +115,10 @@ returns jsonb language plpgsql security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 begin
-    perform from reveille.run r
-       join reveille.run_lease l using (run_id)
-      where r.run_id = p_run and r.state = 'running' and l.holder = p_holder
-        and l.fence = p_fence
-        for no key update of r;
-    if not found or exists (select from reveille.slice
-                             where run_id = p_run and state = 'pending') then
+    if not reveille.lock_led(p_run, p_holder, p_fence, 'running') then
+        return null;
+    end if;
+    if exists (select from reveille.slice where run_id = p_run and state = 'pending') then
         return null;
     end if;
     return reveille.finish_run(p_run, 'completed');
@@ -132,12 +143,7 @@ returns jsonb language plpgsql security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 begin
-    perform from reveille.run r
-       join reveille.run_lease l using (run_id)
-      where r.run_id = p_run and r.state = 'planning' and l.holder = p_holder
-        and l.fence = p_fence
-        for no key update of r;
-    if not found then
+    if not reveille.lock_led(p_run, p_holder, p_fence, 'planning') then
         return null;
     end if;
     perform from reveille.slice where run_id = p_run and state = 'pending'
