@@ -82,19 +82,26 @@ static rd_kafka_resp_err_t await_answer(struct broker_topic_job *job, rd_kafka_q
     return code;
 }
 
+/* Returns owned: both time-outs of an admin request. */
+static rd_kafka_AdminOptions_t *options_new(struct broker_topic_job *job, rd_kafka_admin_op_t op)
+{
+    rd_kafka_AdminOptions_t *options = rd_kafka_AdminOptions_new(job->rk, op);
+
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
+    (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
+    return options;
+}
+
 static rd_kafka_resp_err_t create_topic(struct broker_topic_job *job)
 {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(job->rk);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(job->rk, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    rd_kafka_AdminOptions_t *options = options_new(job, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     /* -1: as many replicas as the broker's default says. */
     rd_kafka_NewTopic_t *topic =
         rd_kafka_NewTopic_new(rd_kafka_topic_name(job->topic), job->partitions, -1, NULL, 0);
 
     if (topic != NULL) {
-        (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
-        (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
         rd_kafka_CreateTopics(job->rk, &topic, 1, options, queue);
         code = await_answer(job, queue);
         rd_kafka_NewTopic_destroy(topic);
@@ -108,14 +115,11 @@ static rd_kafka_resp_err_t add_partitions(struct broker_topic_job *job)
 {
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR__INVALID_ARG;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(job->rk);
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(job->rk, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+    rd_kafka_AdminOptions_t *options = options_new(job, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
     rd_kafka_NewPartitions_t *more = rd_kafka_NewPartitions_new(rd_kafka_topic_name(job->topic),
                                                                 (size_t)job->partitions, NULL, 0);
 
     if (more != NULL) {
-        (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
-        (void)rd_kafka_AdminOptions_set_operation_timeout(options, BROKER_OPERATION_MS, NULL, 0);
         rd_kafka_CreatePartitions(job->rk, &more, 1, options, queue);
         code = await_answer(job, queue);
         rd_kafka_NewPartitions_destroy(more);

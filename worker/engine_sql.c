@@ -81,8 +81,7 @@ void engine_sql_judge(struct engine_sql *s, int engine, struct pool_ref ref,
 static void timer_fired(void *arg)
 {
     struct engine_sql *s = CHECK_MAGIC(struct engine_sql, arg, SQL_MAGIC);
-    struct settle_answer a = {.result = SETTLE_TRANSIENT};
-    (void)err_retry(&a.err, ERR_LIMIT, "unsent", "no room for the statement");
+    const struct settle_answer a = settle_unsent();
     for (int i = 0; i < POOL_SLOTS; i++) {
         if (!s->asks[i].unsent)
             continue;

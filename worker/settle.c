@@ -189,8 +189,7 @@ void settle_start(struct settle *s, struct pool_ref ref, const struct pool_outco
 static void timer_fired(void *arg)
 {
     struct settle *s = CHECK_MAGIC(struct settle, arg, SETTLE_MAGIC);
-    struct settle_answer a = {.result = SETTLE_TRANSIENT};
-    (void)err_retry(&a.err, ERR_LIMIT, "unsent", "no room for the statement");
+    const struct settle_answer a = settle_unsent();
     for (int i = 0; i < POOL_SLOTS; i++) {
         if (!s->asks[i].unsent)
             continue;

@@ -56,6 +56,13 @@ enum settle_result settle_meaning(enum db_outcome outcome, const char *sqlstate)
     return SETTLE_REFUSED;
 }
 
+struct settle_answer settle_unsent(void)
+{
+    struct settle_answer a = {.result = SETTLE_TRANSIENT};
+    (void)err_retry(&a.err, ERR_LIMIT, "unsent", "no room for the statement");
+    return a;
+}
+
 /* ---- the row ----------------------------------------------------------------------------- */
 
 /* The texts of an array as db_text_array joins them: one after the other. */

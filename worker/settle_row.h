@@ -23,6 +23,9 @@ void settle_row_init(struct settle_row *row, enum db_outcome outcome, const stru
                      const struct err *err);
 void settle_row_release(struct settle_row *row);
 
+/* What a statement that found no room is answered: to be asked again after a moment. */
+struct settle_answer settle_unsent(void);
+
 /* What an answer of the database means for a settle. Pure; exposed for its test. */
 enum settle_result settle_meaning(enum db_outcome outcome, const char *sqlstate);
 
