@@ -17,6 +17,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -246,6 +247,7 @@ def main():
     if unknown:
         parser.error(f"no group {unknown[0]}; there are: {' '.join(GROUPS)}")
     default = [group for group in GROUPS if not (options.quick and group in LONG)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
     tally = Tally()
     require_kafka = os.environ.get("REVEILLE_REQUIRE_KAFKA") == "1"
     with tempfile.TemporaryDirectory(prefix="reveille-", dir="/var/tmp") as folder:
