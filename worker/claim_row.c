@@ -4,6 +4,7 @@
 #include "attrs.h"
 
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,12 +43,16 @@ static int read_outcome(const char *word, enum claim_outcome *ret_outcome, struc
 }
 
 /* For the idempotency key: the same scenarios, the same digits. */
-static void hash_scenarios(struct claim *c)
+static int hash_scenarios(struct claim *c, struct err *err)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256((const unsigned char *)c->scenarios, strlen(c->scenarios), digest);
+    if (SHA256((const unsigned char *)c->scenarios, strlen(c->scenarios), digest) == NULL) {
+        ERR_clear_error(); /* OpenSSL's own notes about it */
+        return err_retry(err, ERR_SYSTEM, "ENOMEM", "no memory for a digest");
+    }
     for (size_t i = 0; i < (sizeof(c->scenarios_hash) - 1) / 2; i++)
         snprintf(c->scenarios_hash + 2 * i, 3, "%02x", digest[i]);
+    return 0;
 }
 
 static int read_texts(const struct db_result *r, struct claim *c, struct err *err)
@@ -61,8 +66,7 @@ static int read_texts(const struct db_result *r, struct claim *c, struct err *er
     c->scenarios = strdup(db_text(r, 0, SCENARIOS));
     if (c->job_name == NULL || c->component == NULL || c->scenarios == NULL)
         return err_errno(err, "claim");
-    hash_scenarios(c);
-    return 0;
+    return hash_scenarios(c, err);
 }
 
 static int read_subjects(const struct db_result *r, enum claim_outcome outcome, struct claim *c,

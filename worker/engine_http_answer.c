@@ -19,7 +19,9 @@ static const struct {
     {"suppress", ACTION_SUPPRESS},
 };
 
-/* Each of these returns NULL, or why the answer cannot be used. */
+/* Each of these returns NULL, or why the answer cannot be used. no_memory is none of the answer's
+ * faults: nothing is said of it then. */
+static const char no_memory[] = "no memory for the answer";
 
 static const char *read_scenario(const json_t *value, struct decision *d)
 {
@@ -30,7 +32,7 @@ static const char *read_scenario(const json_t *value, struct decision *d)
     if (len == 0 || len > SCENARIO_TYPE_MAX || strspn(text, "abcdefghijklmnopqrstuvwxyz_") != len)
         return "a scenario_type that is no name";
     d->scenario_type = strdup(text);
-    return d->scenario_type != NULL ? NULL : "no memory for the answer";
+    return d->scenario_type != NULL ? NULL : no_memory;
 }
 
 static const char *read_action(const json_t *value, struct decision *d)
@@ -66,7 +68,7 @@ static const char *read_payload(const json_t *value, struct decision *d)
     /* 15 digits: what was written as 0.1 stays 0.1 */
     d->payload = json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(15));
     if (d->payload == NULL)
-        return "no memory for the answer";
+        return no_memory;
     return strlen(d->payload) > ENGINE_PAYLOAD_MAX ? "a payload that is too large" : NULL;
 }
 
@@ -93,7 +95,7 @@ static const char *read_decisions(const json_t *list, struct answer *a)
         return NULL;
     a->decisions = calloc(n, sizeof(*a->decisions));
     if (a->decisions == NULL)
-        return "no memory for the answer";
+        return no_memory;
     const char *why = NULL;
     for (size_t i = 0; i < n && why == NULL; i++) {
         a->n++; /* before it is read: what is half made is freed as well */
@@ -125,7 +127,7 @@ struct answer *engine_http_answer(const char *bytes, size_t len, const struct uu
         const char *why = read_answer(root, asked, a);
         if (why != NULL) {
             answer_free(a);
-            a = answer_failed(ERR_LOGIC, TRY_ANSWERED, false, why);
+            a = why == no_memory ? NULL : answer_failed(ERR_LOGIC, TRY_ANSWERED, false, why);
         }
     }
     json_decref(root);
