@@ -2,7 +2,7 @@
  * makes its parts in order, runs the loop until a signal ends it (producer.h says how). */
 #include "producer.h"
 
-#include "json_alloc.h"
+#include "lib_alloc.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -28,7 +28,7 @@ int main(int argc, char **argv)
 {
     struct producer P = PRODUCER_INIT;
     struct err err = ERR_INIT;
-    json_alloc_or_leave();
+    lib_alloc_or_leave();
     enum option option = option_read(&program, argc, argv, stdout, stderr);
     if (option == OPTION_ANSWERED || option == OPTION_WRONG)
         return option == OPTION_WRONG ? EXIT_USAGE : EXIT_SUCCESS;

@@ -2,6 +2,7 @@
 
   build    both presets and clang, warnings are errors; headers compile alone; files keep their size
   unit     cmocka, one file a module, with sanitizers; the I/O modules against a real server
+  torture  memory that runs out at each allocation of the decode, HTTP and settle paths
   sql      pgTAP and concurrency tests of the protocol functions, on a real PostgreSQL
   versions migrations and pgTAP on the PostgreSQLs that Debian 12 does not have (16, 17, 18)
   sim      both cores in a simulated world, seeded; and the planted bugs it must catch
@@ -34,7 +35,7 @@ from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
 
-GROUPS = ("build", "unit", "sql", "versions", "sim", "flow", "pooler", "fuzz", "papers")
+GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "fuzz", "papers")
 LONG = ("versions", "pooler", "fuzz")  # --quick leaves them out, unless they are named
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
@@ -145,16 +146,9 @@ def group_build(tally, parts, quick):
     step(tally, "files and functions keep their size", ["tests/support/check-size"])
 
 
-def group_unit(tally, parts, quick):
-    env = {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille")}
-    kafka = parts.kafka()
-    if kafka:
-        env["REVEILLE_TEST_KAFKA"] = kafka
-    if quick:
-        env["REVEILLE_QUICK"] = "1"
-    binaries = sorted(path for path in (ROOT / "build" / "debug" / "tests" / "unit").glob("test_*")
-                      if path.is_file())
-    for binary in binaries:
+def run_programs(tally, folder, env):
+    """cmocka's programs in a folder, each a tally of its own."""
+    for binary in sorted(path for path in folder.glob("t*_*") if path.is_file()):
         code, output = run([binary], env=env)
         passed = len(re.findall(r"^\[       OK \]", output, re.M))
         failed = len(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(.+)$", output, re.M)))
@@ -166,8 +160,23 @@ def group_unit(tally, parts, quick):
             say(f"failed: {binary.name} ran no test")
             failed = 1
         tally.add(passed, failed, skipped)
+
+
+def group_unit(tally, parts, quick):
+    env = {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille")}
+    kafka = parts.kafka()
+    if kafka:
+        env["REVEILLE_TEST_KAFKA"] = kafka
+    if quick:
+        env["REVEILLE_QUICK"] = "1"
+    run_programs(tally, ROOT / "build" / "debug" / "tests" / "unit", env)
     counted(tally, *run([*PYTEST, "tests/support"],
                         env={"REVEILLE_BIN": str(ROOT / "build" / "release" / "bin")}))
+
+
+def group_torture(tally, parts, quick):
+    run_programs(tally, ROOT / "build" / "release" / "tests" / "torture",
+                 {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille")})
 
 
 def group_sql(tally, parts, quick):

@@ -6,6 +6,7 @@
 #include "attrs.h"
 #include "clock.h"
 #include "http_wire.h"
+#include "lib_alloc.h"
 #include "limits.h"
 
 #include <openssl/crypto.h>
@@ -418,7 +419,8 @@ int http_calls_new(struct loop *loop, const struct http_calls_config *cfg,
                    engine_answer_fn on_answer, void *arg, struct engine *ret_engine,
                    struct err *err)
 {
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, lib_malloc, free, lib_realloc, lib_strdup,
+                             lib_calloc) != CURLE_OK)
         return err_set(err, ERR_SYSTEM, "curl", "libcurl cannot be used");
     struct http_calls *c = calloc(1, sizeof(*c));
     if (c == NULL) {

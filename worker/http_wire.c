@@ -31,6 +31,7 @@ struct http_wire {
     struct loop *loop;
     CURLM *multi;
     struct loop_timer *timer;
+    bool look_at_all; /* when the timer fires */
     http_wire_fn on_end;
     void *arg;
     struct sock **socks; /* by descriptor; owned */
@@ -53,11 +54,25 @@ static void tell_ended(struct http_wire *w)
     }
 }
 
+/* Each transfer has its own code. When the multi handle itself has no memory, or we had none for
+ * its sockets, it says neither when nor about what to call it: then all are looked at, a little
+ * later. */
+static void tell_acted(struct http_wire *w, CURLMcode code)
+{
+    if (code != CURLM_OK) {
+        w->look_at_all = true;
+        loop_timer_arm(w->timer, ENGINE_ANSWER_AGAIN_MS);
+    }
+    tell_ended(w);
+}
+
 static void act(struct http_wire *w, curl_socket_t fd, int events)
 {
     int running;
-    (void)curl_multi_socket_action(w->multi, fd, events, &running); /* each transfer has its code */
-    tell_ended(w);
+    bool all = fd == CURL_SOCKET_TIMEOUT && w->look_at_all;
+    w->look_at_all = w->look_at_all && !all;
+    tell_acted(w, all ? curl_multi_perform(w->multi, &running)
+                      : curl_multi_socket_action(w->multi, fd, events, &running));
 }
 
 /* ---- sockets ----------------------------------------------------------------------------- */

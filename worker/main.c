@@ -4,7 +4,7 @@
 #include "worker.h"
 
 #include "clock.h"
-#include "json_alloc.h"
+#include "lib_alloc.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -40,7 +40,7 @@ int main(int argc, char **argv)
 {
     struct worker w = WORKER_INIT;
     struct err err = ERR_INIT;
-    json_alloc_or_leave();
+    lib_alloc_or_leave();
     w.env = (const char *const *)environ;
     w.started_ms = clock_mono_ms();
     enum option option = option_read(&program, argc, argv, stdout, stderr);

@@ -13,6 +13,10 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *block, size_t size);
@@ -35,11 +39,6 @@ long alloc_heal(void)
 {
     countdown = 0;
     return failed;
-}
-
-void alloc_note_failed(bool yes)
-{
-    failed = yes;
 }
 
 long alloc_live(void)
@@ -133,4 +132,49 @@ long alloc_torture(alloc_path_fn path, void *arg, long most)
     if (alloc_live() != before)
         fail_msg("%ld blocks are left behind", alloc_live() - before);
     return n;
+}
+
+/* ---- what may make the process leave --------------------------------------------------------- */
+
+/* How the child ends; EXIT_FAILURE: it left for want of memory. */
+enum { ALL_WELL, NOTHING_CAME = 10, WRONG, NOTHING_FAILED };
+
+void alloc_must(bool holds)
+{
+    if (!holds)
+        _exit(WRONG);
+}
+
+/* A cmocka assertion that does not hold would have the child go on with the next test. */
+static void went_astray(void)
+{
+    _exit(WRONG);
+}
+
+static void be_a_child(void)
+{
+    static const int signals[] = {SIGSEGV, SIGFPE, SIGBUS, SIGILL, SIGABRT}; /* cmocka's */
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        (void)signal(signals[i], SIG_DFL);
+    close(STDERR_FILENO); /* each says that it leaves */
+    alloc_must(atexit(went_astray) == 0);
+}
+
+void alloc_in_child(alloc_try_fn try, void *arg, long n, bool and_after)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        be_a_child();
+        bool well = try(arg, n, and_after);
+        alloc_must(well || failed > 0);
+        _exit(failed == 0 ? NOTHING_FAILED : well ? ALL_WELL : NOTHING_CAME);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFEXITED(status))
+        fail_msg("the %ld. allocation failed: signal %d", n, WTERMSIG(status));
+    if (WEXITSTATUS(status) == WRONG)
+        fail_msg("the %ld. allocation failed: something wrong came of it", n);
+    failed = WEXITSTATUS(status) != NOTHING_FAILED;
 }

@@ -13,9 +13,6 @@ void alloc_fail_at(long n, bool and_after);
 /* Nothing fails any more. Returns how many have failed since alloc_fail_at. */
 long alloc_heal(void);
 
-/* For a path whose work a child did: whether an allocation failed there. */
-void alloc_note_failed(bool yes);
-
 /* Blocks that are allocated and not freed, of all threads. */
 long alloc_live(void);
 
@@ -28,5 +25,17 @@ typedef void (*alloc_path_fn)(void *arg, long n, bool and_after);
  * first time. Fails the test when blocks are left behind after that, or when more than `most` were
  * needed. Returns how many allocations the path makes. */
 long alloc_torture(alloc_path_fn path, void *arg, long most);
+
+/* ---- what may make the process leave (lib_alloc.h) ------------------------------------------- */
+
+/* Does the path's work in a child; calls alloc_fail_at and alloc_heal itself. True when all came
+ * out well, false when nothing did. */
+typedef bool (*alloc_try_fn)(void *arg, long n, bool and_after);
+
+/* A path that runs it in a child: the child ends by EXIT_FAILURE, or with nothing wrong; a signal,
+ * an alloc_must that does not hold, or a failure where no allocation failed, fails the test. */
+void alloc_in_child(alloc_try_fn try, void *arg, long n, bool and_after);
+
+void alloc_must(bool holds); /* in the child */
 
 #endif
