@@ -46,15 +46,18 @@ struct options {
     size_t topic_count;
     const char *address_file; /* NULL: the address is only printed */
     in_port_t port;           /* 0: the system chooses */
+    in_port_t advertised;     /* where clients shall come; 0: to `port` */
 };
 
 /*
- * The one piece of state outside main. The mock cluster binds its listener to port 0 and offers no
- * way to choose; a broker that is started again must have its old address, or its clients never
- * find it. So the program brings its own bind(), and bind() has no argument to carry a port in.
- * Written once, before any thread exists.
+ * The only state outside main. The mock cluster binds its listener to port 0 and offers no way to
+ * choose; a broker that is started again must have its old address, or its clients never find it.
+ * And it tells clients the address it is bound to, where they must come through a proxy to meet its
+ * faults. So the program brings its own bind() and getsockname(), which have no argument to carry
+ * a port in. Written once, before any thread exists.
  */
 static in_port_t listener_port;
+static in_port_t advertised_port;
 
 /* In libc's place for the whole process: gives the cluster's listener the port asked for. */
 int bind(int fd, const struct sockaddr *address, socklen_t length)
@@ -69,6 +72,23 @@ int bind(int fd, const struct sockaddr *address, socklen_t length)
         }
     }
     return (int)syscall(SYS_bind, fd, address, length);
+}
+
+/* In libc's place too: of the listener, it tells the port that clients shall come to. */
+int getsockname(int fd, struct sockaddr *address, socklen_t *length)
+{
+    int rc = (int)syscall(SYS_getsockname, fd, address, length);
+
+    if (rc == 0 && advertised_port != 0 && address->sa_family == AF_INET &&
+        *length >= sizeof(struct sockaddr_in)) {
+        struct sockaddr_in told;
+        memcpy(&told, address, sizeof(told));
+        if (told.sin_port == htons(listener_port)) {
+            told.sin_port = htons(advertised_port);
+            memcpy(address, &told, sizeof(told));
+        }
+    }
+    return rc;
 }
 
 /* librdkafka 2.0.2 aborts the process when its listener's port is taken: look first, and say so. */
@@ -95,6 +115,7 @@ static void print_usage(FILE *out)
           "\n"
           "  --topic NAME:PARTITIONS  create this topic; may be repeated\n"
           "  --port PORT              listen on 127.0.0.1:PORT (default: any free port)\n"
+          "  --advertised-port PORT   tell clients to come to this port, a proxy's; needs --port\n"
           "  --address-file FILE      write the address (host:port) to FILE once it serves\n"
           "  --help                   this text\n"
           "\n"
@@ -137,15 +158,15 @@ static int parse_topic(struct options *opts, const char *text)
     return 0;
 }
 
-static int parse_port(struct options *opts, const char *text)
+static int parse_port(in_port_t *ret_port, const char *text)
 {
     long port = parse_number(text, 0, 65535);
 
     if (port < 0) {
-        fprintf(stderr, "--port takes a number from 0 to 65535, not '%s'\n", text);
+        fprintf(stderr, "a port is a number from 0 to 65535, not '%s'\n", text);
         return -1;
     }
-    opts->port = (in_port_t)port;
+    *ret_port = (in_port_t)port;
     return 0;
 }
 
@@ -154,6 +175,7 @@ static int parse_options(struct options *opts, int argc, char **argv)
 {
     static const struct option known[] = {{"topic", required_argument, NULL, 't'},
                                           {"port", required_argument, NULL, 'p'},
+                                          {"advertised-port", required_argument, NULL, 'A'},
                                           {"address-file", required_argument, NULL, 'a'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
@@ -168,12 +190,15 @@ static int parse_options(struct options *opts, int argc, char **argv)
             opts->address_file = optarg;
         else if (option == 't' && parse_topic(opts, optarg) == 0)
             continue;
-        else if (option == 'p' && parse_port(opts, optarg) == 0)
+        else if (option == 'p' && parse_port(&opts->port, optarg) == 0)
+            continue;
+        else if (option == 'A' && parse_port(&opts->advertised, optarg) == 0)
             continue;
         else
             return -1;
     }
-    if (optind < argc || opts->topic_count == 0) {
+    bool unbound = opts->advertised != 0 && opts->port == 0; /* whose port were it to tell? */
+    if (optind < argc || opts->topic_count == 0 || unbound) {
         print_usage(stderr);
         return -1;
     }
@@ -269,6 +294,7 @@ int main(int argc, char **argv)
     if (check_port(opts.port) != 0)
         return EXIT_FAILURE;
     listener_port = opts.port;
+    advertised_port = opts.advertised;
 
     /* Before librdkafka starts its threads: they inherit the mask, only sigwait() sees these. */
     sigemptyset(&endings);

@@ -42,18 +42,22 @@ class _OwnBroker:
 
 
 class EmbeddedBroker(_OwnBroker):
-    """Topics (name → partitions) are there before it answers; a restart forgets all else."""
+    """Topics (name → partitions) are there before it answers; a restart forgets all else.
+    `advertised`: the port, a proxy's, that its clients are sent to."""
 
-    def __init__(self, layout, program, topics, port=None):
+    def __init__(self, layout, program, topics, port=None, advertised=None):
         super().__init__(layout, port)
         self.about = f"embedded broker on {self.address}"
         self._program = program
         self._topics = dict(topics)
+        self._advertised = advertised
 
     def start(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self._told.unlink(missing_ok=True)
         command = [self._program, "--port", self.port, "--address-file", self._told]
+        if self._advertised is not None:
+            command += ["--advertised-port", self._advertised]
         for name, partitions in self._topics.items():
             command += ["--topic", f"{name}:{partitions}"]
         self.daemon.start(command, {"PATH": os.environ.get("PATH", os.defpath)})
