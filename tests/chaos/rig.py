@@ -29,13 +29,15 @@ sys.path.insert(0, str(ROOT / "tests" / "flow"))
 from parts import (  # noqa: E402
     Cluster, EMBEDDED_ENVIRONMENT, EmbeddedBroker, ENGINES, free_port, Kafka, KAFKA_ENVIRONMENT,
     Layout, PROGRAMS)
-from world import Engine, until, World             # noqa: E402
+from world import Engine, JOB, POLL_SECONDS, until, World  # noqa: E402
 from stack.database import PRODUCER, WORKER        # noqa: E402
 
 import kafka_wire                                  # noqa: E402
+from disk import SmallDisk                         # noqa: E402
 from toxiproxy import Toxiproxy                    # noqa: E402
 
 PARTITIONS = 12         # as in production: every worker has some
+LIMIT = 10              # calls at a time: reveille.engine's concurrency of a new database
 PREFIX = "chaos.slices"
 QUIET_SECONDS = 120     # from the heal to the end of all runs; a ring's back-off is in it
 
@@ -117,6 +119,7 @@ class Rig(World):
         self.group = f"{PREFIX}.workers"
         self._workers, self._producers = workers, producers
         self._frozen = set()
+        self.disks = {}            # part → SmallDisk, where the machine allows it
         self._stoppers = []        # what to call at the end, last first
         try:
             self._start_parts(folder)
@@ -130,8 +133,11 @@ class Rig(World):
         self.toxiproxy = Toxiproxy(layout)
         self._started(self.toxiproxy)
         cluster = ChaosCluster(folder / "pg")
+        self._on_small_disk("postgres", cluster.postgres.home)
         self._started(cluster)
         brokers = ChaosBroker(self.kind, folder / "broker", self.toxiproxy)
+        if self.kind == "kafka":
+            self._on_small_disk("broker", brokers.broker.folder)
         self._started(brokers.broker)
         super().__init__(folder / "world", cluster, brokers)
         cluster.protect(self.secret("database"), self.toxiproxy.add(
@@ -139,6 +145,13 @@ class Rig(World):
         self.toxiproxy.add("engine", f"127.0.0.1:{self.engine_port}")
         self.links = self.toxiproxy.proxies
         self.db.rows("update reveille.engine set topic_partitions = %s", PARTITIONS)
+
+    def _on_small_disk(self, name, folder):
+        """Where the machine does not allow it, the part keeps to the disk that is there."""
+        disk = SmallDisk(folder)
+        if disk.mount():
+            self._stoppers.append(disk.unmount)
+            self.disks[name] = disk
 
     def _started(self, part):
         self._stoppers.append(part.stop)
@@ -159,6 +172,11 @@ class Rig(World):
     @property
     def engine_url(self):
         return f"http://{self.links['engine'].address}/evaluate"
+
+    @property
+    def sanitized(self):
+        """Whether the programs carry a sanitizer, which must come before any other library."""
+        return b"__asan_init" in (PROGRAMS / "reveille-worker").read_bytes()
 
     @property
     def postgres(self):
@@ -228,6 +246,15 @@ class Rig(World):
         if wait:
             program.wait_ready()
 
+    def ready_within(self, name, seconds):
+        """Waits for so long at most; whether it is ready."""
+        deadline = time.monotonic() + seconds
+        while not self.programs[name].ready():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
     # --- hurting servers
 
     def terminate_backends(self):
@@ -251,6 +278,8 @@ class Rig(World):
 
     def heal_servers(self):
         self.toxiproxy.heal()
+        for disk in self.disks.values():
+            disk.free()
         for server in (self.postgres, self.broker):
             if not server.daemon.alive():
                 server.start()
