@@ -12,6 +12,8 @@ from stack.programs import SECRETS
 CANARY = "canary.wren@example.org"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SANITIZERS = re.compile(r"^.*(ERROR: \w+Sanitizer|runtime error:).*$", re.MULTILINE)
+STACKS = re.compile(r"^(\s*#\d+ 0x[0-9a-f]+ |Traceback \(most recent call last\)|\tat \S+\().*$",
+                    re.MULTILINE)
 
 
 def lines(path):
@@ -29,6 +31,18 @@ def events(path):
     return found
 
 
+def told(name, text, secrets, users):
+    """What is wrong with a text that is to hold neither a secret ({name: value}) nor a user's id nor
+    a canary nor a trace of the inside; a list of sentences, which do not repeat it."""
+    wrong = [f"{name} tells the secret {one}" for one, value in secrets.items() if value in text]
+    wrong += [f"{name} tells the user's id {one}" for one in sorted(users & set(UUID.findall(text)))]
+    wrong += [f"{name} holds a stack trace: {found.group(0)[:100]}"
+              for found in STACKS.finditer(text)]
+    if CANARY in text:
+        wrong.append(f"{name} tells a canary")
+    return wrong
+
+
 def complaints(world):
     """What is wrong with all that a world's programs, the CLI and HTTP said; empty: nothing."""
     wrong = []
@@ -41,10 +55,7 @@ def complaints(world):
     everything = {**{name: "\n".join(said) for name, said in logs.items()},
                   "CLI or HTTP": "\n".join(world.said)}
     users = {str(row.user_id) for row in world.db.rows("select user_id from public.peer_mentors")}
+    secrets = {one: world.secret(one) for one in SECRETS}
     for name, text in everything.items():
-        wrong += [f"{name} tells the secret {one}" for one in SECRETS if world.secret(one) in text]
-        wrong += [f"{name} tells the user's id {one}"
-                  for one in sorted(users & set(UUID.findall(text)))]
-        if CANARY in text:
-            wrong.append(f"{name} tells a canary")
+        wrong += told(name, text, secrets, users)
     return wrong
