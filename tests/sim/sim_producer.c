@@ -49,8 +49,10 @@ static void rings(struct world *w, void *data)
     if (!process_ready(w, a->to, rings, a))
         return;
     struct sim_producer *me = producer_of(w, a->to);
-    me->wake_at = INT64_MAX;
     free(a);
+    if (w->now < me->wake_at)
+        return; /* an earlier one has rung meanwhile, and set the next */
+    me->wake_at = INT64_MAX;
     if (run_core_next_wake(me->core) <= w->now)
         run_core_tick(me->core);
     producer_rearm(me);

@@ -28,8 +28,10 @@ static void rings(struct world *w, void *data)
     if (!process_ready(w, a->to, rings, a))
         return;
     struct sim_worker *me = &w->workers[a->to.process];
-    me->wake_at = INT64_MAX;
     free(a);
+    if (w->now < me->wake_at)
+        return; /* an earlier one has rung meanwhile, and set the next */
+    me->wake_at = INT64_MAX;
     if (pool_next_wake(me->pool) <= w->now)
         pool_tick(me->pool);
     worker_rearm(me);
