@@ -102,9 +102,10 @@ create table if not exists reveille.run(
     triggered_by    text not null check (triggered_by in
                     ('pg_cron', 'http', 'manual', 'catchup', 'replay')),
     replay_of       uuid references reveille.run,
-    selection       jsonb,                          -- a replay's; else {"subjects": […]} or null
+    selection       jsonb,                          -- a replay's, with its reason; else {"subjects": […]} or null
     shadow          boolean not null default false,
     page_size       int not null,
+    rate            int,                            -- a replay's: subjects a second at most
     cursor          uuid,
     slices          int not null default 0,
     planned         int,                            -- subjects; null while planning

@@ -99,11 +99,12 @@ begin
     return v_run;
 end $$;
 
--- One run to work on, or no row. First a run whose lease ended (takeover, with a higher fence),
--- else the newest waiting request of a job that has no active run. p_page_size: subjects a slice
--- where the job's row names none. The lease runs from now; who does not renew it loses the run.
--- planned: null while planning. Two producers never open the same job: its row is locked, and those
--- who find it locked go on to the next.
+-- One run to work on, or no row. First a run whose lease ended (with a higher fence), else the
+-- newest waiting request of a job that has no active run. p_page_size: subjects a slice where the
+-- job's row names none. The lease runs from now; who does not renew it loses the run. takeover:
+-- somebody has led it before; a replay is opened without a leader, and comes as a run whose lease
+-- ended. planned: null while planning. Two producers never open the same job: its row is locked, and
+-- those who find it locked go on to the next.
 create or replace function reveille.open_run(
     p_holder text, p_page_size int default 100, p_lease interval default '15 s')
 returns table(run_id uuid, fence bigint, job_name text, state text, cursor uuid, takeover boolean,
@@ -115,7 +116,6 @@ declare
     j reveille.job;
     q reveille.trigger_request;
     v_run uuid := reveille.take_over_run(p_holder, p_lease);
-    v_takeover boolean := v_run is not null;
 begin
     if v_run is null then
         for j in
@@ -151,7 +151,7 @@ begin
         end loop;
     end if;
     return query
-        select r.run_id, l.fence, r.job_name, r.state, r.cursor, v_takeover, e.engine,
+        select r.run_id, l.fence, r.job_name, r.state, r.cursor, l.fence > 1, e.engine,
                e.topic_partitions, r.page_size, r.planned, r.slices
           from reveille.run r
           join reveille.run_lease l on l.run_id = r.run_id

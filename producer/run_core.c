@@ -90,6 +90,7 @@ static void lead_begin(struct run_core *c, struct lead *l, const struct opened_r
                        .subjects = -1,
                        .plan_at = c->now,
                        .draw_at = c->now,
+                       .rate_us = c->now * 1000,
                        .progress_at = c->now + (run->takeover ? 0 : PROGRESS_MIN_MS),
                        .overdue_at = c->now + RECONCILE_MS,
                        .renew_at = c->now + LEASE_RENEW_MS,

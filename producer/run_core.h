@@ -8,6 +8,7 @@
  *    asks, and goes by the answers;
  *  - planning never waits for publishing; publishing draws unpublished slices from the plan, the
  *    runs of an engine in turn, never further ahead than the bound;
+ *  - of a run with a rate no more slices are drawn than the rate allows;
  *  - a slice is rung again only when the group has read past it, or stands still;
  *  - a lost answer is asked again, never assumed; a page that the database refuses for good is
  *    asked for LIMIT_PLAN_REFUSALS times, then the run is failed;
@@ -48,7 +49,9 @@ struct opened_run {
     struct uuid cursor;   /* the last subject planned */
     int slices;           /* planned so far */
     int topic_partitions; /* of its engine */
-    bool takeover;        /* another producer's lease had ended */
+    int page_size;        /* subjects a slice, at most */
+    int rate;             /* subjects a second, at most; 0: no limit */
+    bool takeover;        /* another producer has led it, and its lease had ended */
     int64_t waited_ms;    /* from the request to now; -1: a takeover */
 };
 

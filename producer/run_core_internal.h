@@ -32,6 +32,7 @@ struct lead {
     int64_t plan_wait; /* the last back-off after a plan that got no answer */
     int refusals;      /* pages refused for good, one after the other */
     int64_t plan_at, draw_at, progress_at, overdue_at, renew_at;
+    int64_t rate_us;            /* with a rate: when the next slice may go, or could have gone */
     int draw_limit, draw_known; /* of the draw under way: limit, and slices planned then */
     bool stale;                 /* the plan moved without us: adopt it if the lease is still ours */
     struct planned_pages moved;

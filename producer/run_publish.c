@@ -100,6 +100,44 @@ int publish_ahead(const struct lead *l)
     return ahead > 0 ? ahead : 0;
 }
 
+/* ---- at a rate --------------------------------------------------------------------------- */
+
+static int64_t slice_us(const struct lead *l)
+{
+    return (int64_t)l->run.page_size * 1000000 / l->run.rate;
+}
+
+/* How many slices the run's rate lets go now; a slice goes whole. What was not used is saved for
+ * RATE_SAVED_MS and no longer, and no more are out at a time than the span's: workers that come
+ * back from a pause must not find a heap. */
+static int rate_room(const struct run_core *c, struct lead *l)
+{
+    if (l->run.rate == 0)
+        return LIMIT_AHEAD_MAX;
+    int64_t now_us = c->now * 1000, saved_us = now_us - (int64_t)RATE_SAVED_MS * 1000;
+    if (l->rate_us < saved_us)
+        l->rate_us = saved_us;
+    if (l->rate_us > now_us)
+        return 0;
+    int64_t due = (now_us - l->rate_us) / slice_us(l) + 1;
+    int64_t out = (int64_t)LIMIT_AHEAD_SPAN_MS * 1000 / slice_us(l);
+    int64_t room = (out > 0 ? out : 1) - publish_ahead(l);
+    return (int)(room < due ? room : due);
+}
+
+/* That many have gone. Few and large steps: a rate of thousands wakes nobody thousands of times. */
+static void rate_spend(const struct run_core *c, struct lead *l, int slices)
+{
+    if (l->run.rate == 0)
+        return;
+    l->rate_us += slices * slice_us(l);
+    int64_t next = (l->rate_us + 999) / 1000;
+    if (next < c->now + RATE_STEP_MS)
+        next = c->now + RATE_STEP_MS;
+    if (l->draw_at < next)
+        l->draw_at = next;
+}
+
 /* ---- drawing ----------------------------------------------------------------------------- */
 
 static bool may_draw(const struct run_core *c, const struct lead *l, int topic)
@@ -123,11 +161,13 @@ void publish_draw(struct run_core *c, int topic)
     for (int i = 0; i < LIMIT_RUNS_HELD && room > 0; i++) {
         int at = (t->turn + i) % LIMIT_RUNS_HELD;
         struct lead *l = &c->lead[at];
-        if (!may_draw(c, l, topic))
+        int most = may_draw(c, l, topic) ? rate_room(c, l) : 0;
+        if (most <= 0)
             continue;
+        most = most < LIMIT_PUBLISH_BATCH ? most : LIMIT_PUBLISH_BATCH;
         t->turn = (at + 1) % LIMIT_RUNS_HELD;
         l->draw_asked = true;
-        l->draw_limit = room < LIMIT_PUBLISH_BATCH ? room : LIMIT_PUBLISH_BATCH;
+        l->draw_limit = room < most ? room : most;
         l->draw_known = l->run.slices;
         room -= l->draw_limit;
         c->ops.draw(c->ops.world, lead_ref(c, l), &l->run.run_id, l->after, l->draw_limit);
@@ -168,6 +208,7 @@ void run_core_drawn(struct run_core *c, struct lead_ref ref, bool failed,
         l->draw_at = c->now + PUBLISH_AGAIN_MS;
     else if (!failed && n < l->draw_limit && l->after < l->draw_known - 1)
         l->after = l->draw_known - 1; /* the rest was published before us, or is done */
+    rate_spend(c, l, taken);
     run_core_pump(c);
 }
 

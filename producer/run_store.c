@@ -34,9 +34,11 @@ enum {
     " (extract(epoch from r.started_at - (select min(t.requested_at) from"                  \
     "   reveille.trigger_request t where t.job_name = r.job_name and t.run_id = r.run_id))" \
     "  * 1000)::bigint,"                                                                    \
-    " (extract(epoch from clock_timestamp() - r.started_at) * 1000)::bigint"                \
+    " (extract(epoch from clock_timestamp() - r.started_at) * 1000)::bigint,"               \
+    " r.page_size, coalesce(r.rate, 0)"                                                     \
     " from reveille.run r join reveille.job j on j.job_name = r.job_name where r.run_id = $1"
 enum { DESCRIBE_COMPONENT, DESCRIBE_TRIGGERED_BY, DESCRIBE_DATE, DESCRIBE_WAITED, DESCRIBE_AGE };
+enum { DESCRIBE_PAGE_SIZE = DESCRIBE_AGE + 1, DESCRIBE_RATE };
 
 /* Refuses ('stale') when the lease or the cursor is another one. */
 #define PLAN_SQL                                                           \
@@ -309,6 +311,8 @@ static void answer_describe(struct run_store *s, struct store_call *call, const 
     copy(run->evaluation_date, sizeof run->evaluation_date, db_text(r, 0, DESCRIBE_DATE));
     if (!run->takeover && !db_is_null(r, 0, DESCRIBE_WAITED))
         run->waited_ms = db_bigint(r, 0, DESCRIBE_WAITED);
+    run->page_size = db_int(r, 0, DESCRIBE_PAGE_SIZE);
+    run->rate = db_int(r, 0, DESCRIBE_RATE);
     s->cfg.on_age(s->cfg.arg, &run->run_id, db_bigint(r, 0, DESCRIBE_AGE));
     run_core_opened(s->core, false, run);
 }

@@ -34,6 +34,99 @@ static void runs_in_turn(void **state)
     world_end(w);
 }
 
+/* A run that goes at a rate: what one tick draws, with all that was drawn before done by then. */
+static void drawn_and_done(struct run_world *w, int *drawn, int n)
+{
+    draws(w, 0, *drawn, n);
+    *drawn += n;
+    progresses(w, 0, RUN_RUNNING, 1000, 1000 - *drawn);
+    forget_said(w);
+}
+
+static void opens_with_rate(struct run_world *w, int page_size, int rate)
+{
+    struct opened_run r = {.fence = 1,
+                           .state = RUN_RUNNING,
+                           .slices = 1000,
+                           .topic_partitions = 2,
+                           .page_size = page_size,
+                           .rate = rate};
+    strcpy(r.engine, "http");
+    run_core_opened(w->core, false, &r);
+}
+
+static void no_faster_than_the_rate(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    int drawn = 0;
+    opens_with_rate(w, 5, 10); /* a slice each half second */
+    assert_said(w, "open;draw -1+1;");
+    drawn_and_done(w, &drawn, 1);
+    assert_int_equal(run_core_next_wake(w->core) > w->now, true);
+    passes(w, 499);
+    assert_null(strstr(w->said, "draw"));
+    passes(w, 1);
+    assert_non_null(strstr(w->said, "draw 0+1;"));
+    drawn_and_done(w, &drawn, 1);
+    passes(w, 10000); /* nobody came by: what was not used is not made up for */
+    assert_non_null(strstr(w->said, "draw 1+1;"));
+    world_end(w);
+}
+
+static void a_high_rate_goes_in_steps(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    int drawn = 0, draws_asked = 0;
+    opens_with_rate(w, 1, 50);
+    assert_said(w, "open;draw -1+1;");
+    drawn_and_done(w, &drawn, 1);
+    for (int64_t end = w->now + 10000; w->now < end;) {
+        passes(w, 20);
+        const char *draw = strstr(w->said, "draw ");
+        int limit = draw != NULL ? atoi(strchr(draw, '+') + 1) : 0;
+        if (draw != NULL) {
+            draws_asked++;
+            drawn_and_done(w, &drawn, limit);
+        }
+        forget_said(w);
+    }
+    assert_int_equal(drawn, 501);       /* 50 a second, and the first */
+    assert_int_equal(draws_asked, 100); /* a step of RATE_STEP_MS each */
+    world_end(w);
+}
+
+static void a_rate_leaves_no_heap(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    int out = 1;
+    opens_with_rate(w, 1, 2);
+    draws(w, 0, 0, 1);
+    forget_said(w);
+    for (int i = 0; i < 100; i++) { /* no worker takes any */
+        passes(w, 500);
+        if (strstr(w->said, "draw ") != NULL)
+            draws(w, 0, out++, 1);
+        forget_said(w);
+    }
+    assert_int_equal(out, 2 * LIMIT_AHEAD_SPAN_MS / 1000);
+    world_end(w);
+}
+
+static void a_rate_is_one_run_s(void **state)
+{
+    (void)state;
+    struct run_world *w = world_begin();
+    opens_with_rate(w, 5, 5);
+    draws(w, 0, 0, 1);
+    forget_said(w);
+    opens(w, 1, RUN_RUNNING, 100, false);
+    assert_non_null(strstr(w->said, "draw other -1+7;"));
+    world_end(w);
+}
+
 static void queue_full(void **state)
 {
     (void)state;
@@ -131,6 +224,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST("publishing goes no further ahead than the bound", no_further_ahead),
         TEST("the runs of an engine are published in turn", runs_in_turn),
+        TEST("R-X1: a run with a rate is drawn no faster, and makes up for nothing",
+             no_faster_than_the_rate),
+        TEST("R-X1: a high rate is held in steps", a_high_rate_goes_in_steps),
+        TEST("R-X1: a rate leaves no heap for workers that come back", a_rate_leaves_no_heap),
+        TEST("R-X1: a run's rate is no other run's", a_rate_is_one_run_s),
         TEST("what Kafka does not take is drawn again", queue_full),
         TEST("a failed delivery: the topic is made sure of, and the slice rung", delivery_fails),
         TEST("failed deliveries are told once a burst, with their number",

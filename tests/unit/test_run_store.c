@@ -30,6 +30,8 @@ static void an_opened_run_is_told_whole(void **state)
     assert_int_equal(r->fence, 1);
     assert_int_equal(r->topic_partitions, 12);
     assert_int_equal(r->slices, 0);
+    assert_int_equal(r->page_size, 3);
+    assert_int_equal(r->rate, 0);
     assert_false(r->takeover || r->has_cursor);
     assert_true(r->waited_ms >= 0);
     assert_true(uuid_equal(&b.aged, &r->run_id));
@@ -59,6 +61,30 @@ static void a_takeover_is_told_as_one_with_its_cursor(void **state)
     assert_int_equal(b.core.run.cursor.b[3], 3); /* the third mentor */
     assert_int_equal(b.core.run.waited_ms, -1);  /* its wait was counted by who opened it */
     assert_true(b.age_ms >= 3600000);
+    bench_close(&b);
+}
+
+static void a_replay_is_told_as_new_with_its_rate(void **state)
+{
+    struct bench b;
+    bench_open(&b, state);
+    open_planned_run(&b);
+    schema_exec(b.s->pg, "select reveille.cancel_run(run_id) from reveille.run;"
+                         "select reveille.open_replay(run_id, '{\"unreached\": true}', 2, 7)"
+                         " from reveille.run");
+    TOLD(&b, run_store_open(b.store));
+    const struct opened_run *r = &b.core.run;
+    assert_string_equal(r->triggered_by, "replay");
+    assert_int_equal(r->state, RUN_RUNNING);
+    assert_int_equal(r->fence, 1);
+    assert_int_equal(r->slices, 3);
+    assert_int_equal(r->page_size, 2);
+    assert_int_equal(r->rate, 7);
+    assert_false(r->takeover);
+    schema_exec(b.s->pg, "update reveille.run_lease set lease_until = '-infinity'");
+    TOLD(&b, run_store_open(b.store));
+    assert_true(b.core.run.takeover);
+    assert_int_equal(b.core.run.rate, 7); /* whoever leads it */
     bench_close(&b);
 }
 
@@ -400,6 +426,8 @@ int main(void)
         TEST("R-T13: an opened run is told whole, its age first", an_opened_run_is_told_whole),
         TEST("R-P4: a takeover is told as one, with the cursor it goes on at",
              a_takeover_is_told_as_one_with_its_cursor),
+        TEST("R-X1: a replay is told as a new run, with its rate, and keeps it in a takeover",
+             a_replay_is_told_as_new_with_its_rate),
         TEST("R-P4: a run that cannot be described is a failed open",
              a_run_that_cannot_be_described_is_a_failed_open),
         TEST("R-P4: pages are told with their cursor until the last; a stale one as what is",
