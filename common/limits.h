@@ -17,6 +17,7 @@
 #define LIMIT_AHEAD_PER_PARTITION 4 /* published and not done, at least: two workers' windows */
 #define LIMIT_AHEAD_MAX 1000        /* the same, at most, over all runs of an engine */
 #define LIMIT_AHEAD_SPAN_MS 2000    /* what this span got done may be published ahead */
+#define LIMIT_RATE_MAX 100000       /* subjects a second of a replay: more is no limit */
 #define RATE_STEP_MS 100            /* a run with a rate draws at most so often */
 #define RATE_SAVED_MS 200           /* ... and makes up for a late step: no more is saved */
 #define LIMIT_RUNS_HELD 16          /* runs one producer leads at a time */

@@ -187,6 +187,39 @@ enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *
     return good ? API_GOOD : API_WRONG;
 }
 
+static bool is_number(const json_t *v, json_int_t max)
+{
+    return json_is_integer(v) && json_integer_value(v) >= 1 && json_integer_value(v) <= max;
+}
+
+/* Members of a selection are left to the database. */
+static bool is_replay_member(const char *name, const json_t *v)
+{
+    if (strcmp(name, "slice_size") == 0)
+        return is_number(v, LIMIT_PAGE_MAX);
+    if (strcmp(name, "rate") == 0)
+        return is_number(v, LIMIT_RATE_MAX);
+    if (strcmp(name, "reason") == 0)
+        return json_is_string(v);
+    return strcmp(name, "dry_run") != 0 || json_is_boolean(v);
+}
+
+enum api_parsed api_parse_replay(const char *body, size_t len, struct api_replay_ask *ret_ask)
+{
+    enum api_parsed why = API_WRONG;
+    json_t *o = parse_object(body, len, &why);
+    if (!o)
+        return why;
+    const char *name;
+    json_t *v;
+    bool good = true;
+    json_object_foreach(o, name, v) good = good && is_replay_member(name, v);
+    ret_ask->dry_run = json_is_true(json_object_get(o, "dry_run"));
+    ret_ask->params = good ? json_dumps(o, JSON_COMPACT) : NULL;
+    json_decref(o);
+    return ret_ask->params ? API_GOOD : API_WRONG;
+}
+
 enum api_parsed api_parse_job_name(const char *body, size_t len, const char *fallback,
                                    char *ret_name)
 {

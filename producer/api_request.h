@@ -48,6 +48,14 @@ struct api_run_ask {
 };
 enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *ret_ask);
 
+/* A body of POST /v1/runs/{run}/replay. Whether its selection can be read, and chooses anything, is
+ * open_replay's to say; here its other members are checked. */
+struct api_replay_ask {
+    bool dry_run;
+    char *params; /* owned: the body as compact JSON */
+};
+enum api_parsed api_parse_replay(const char *body, size_t len, struct api_replay_ask *ret_ask);
+
 /* {"job_name": …} of the forms that pg_cron knows. fallback: the job of a form that needs no body;
  * when it is there, another name is wrong. ret_name: API_JOB_NAME_MAX + 1 bytes. */
 enum api_parsed api_parse_job_name(const char *body, size_t len, const char *fallback,

@@ -13,7 +13,10 @@
     "  else coalesce((select started_at from reveille.run where run_id = $4), '-infinity') end)" \
     " with ordinality s(v, n)"
 
-#define GET_SQL "select reveille.summary(run_id)::text from reveille.run where run_id = $1"
+/* Beside the summary the run's replays, and what they have left. */
+#define GET_SQL                                                         \
+    "select (reveille.summary(run_id) || jsonb_build_object('replays'," \
+    " reveille.replays_of(run_id)))::text from reveille.run where run_id = $1"
 
 /* Along the primary key (run_id, slice_no); one row more than is shown tells whether there are. */
 #define SLICES_SQL                                                                               \

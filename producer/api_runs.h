@@ -8,7 +8,7 @@
 /* GET /v1/runs?job=&limit=&before= : summaries, newest first; before: a run's id or a time. */
 void api_runs_list(struct api_context *x, struct http_request *req, const struct api_path *path,
                    enum api_power power);
-/* GET /v1/runs/{run} */
+/* GET /v1/runs/{run}: the summary, and its replays. */
 void api_runs_get(struct api_context *x, struct http_request *req, const struct api_path *path,
                   enum api_power power);
 /* GET /v1/runs/{run}/slices?state=&after= : up to 1,000, by number. */

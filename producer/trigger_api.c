@@ -4,6 +4,7 @@
 #include "api_ask.h"
 #include "api_assignments.h"
 #include "api_jobs.h"
+#include "api_replay.h"
 #include "api_reply.h"
 #include "api_runs.h"
 #include "attrs.h"
@@ -40,6 +41,7 @@ static const struct route {
     {HTTP_GET, "GET", "/v1/runs/{run}", API_SCHEDULER, api_runs_get},
     {HTTP_GET, "GET", "/v1/runs/{run}/slices", API_SCHEDULER, api_runs_slices},
     {HTTP_POST, "POST", "/v1/runs/{run}/cancel", API_OPERATOR, api_runs_cancel},
+    {HTTP_POST, "POST", "/v1/runs/{run}/replay", API_OPERATOR, api_replay},
     {HTTP_GET, "GET", "/v1/jobs", API_OPERATOR, api_jobs_list},
     {HTTP_PATCH, "PATCH", "/v1/jobs/{job}", API_OPERATOR, api_jobs_patch},
     {HTTP_PATCH, "PATCH", "/v1/assignments/{assignment}", API_OPERATOR, api_assignments_patch},

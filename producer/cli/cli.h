@@ -6,6 +6,7 @@
 #include "args.h"
 #include "config.h"
 
+#include <jansson.h>
 #include <libpq-fe.h>
 #include <stdbool.h>
 
@@ -38,6 +39,7 @@ int verb_status(struct cli *cli, const struct args *args);
 int verb_verify(struct cli *cli, const struct args *args);
 int verb_why_open(struct cli *cli, const struct args *args);
 int verb_workers(struct cli *cli, const struct args *args);
+int verb_replay(struct cli *cli, const struct args *args);
 int verb_cancel(struct cli *cli, const struct args *args);
 int verb_assignments(struct cli *cli, const struct args *args);
 int verb_jobs(struct cli *cli, const struct args *args);
@@ -51,5 +53,11 @@ int verb_migrate(struct cli *cli, const struct args *args);
 /* verb_status.c, also for `run --wait`: shows the run until it has ended or `seconds` are over
  * (negative: no limit), then its summary; returns the exit code for it. */
 int status_follow(struct cli *cli, const char *run_id, double seconds);
+/* verb_status.c: a line a scenario of by_scenario, as a summary has it. */
+void status_scenarios(const json_t *by_scenario);
+
+/* verb_replay.c: the member `replays` of a run's status, for people; nothing if there is nothing to
+ * say of it. */
+void replay_show(const json_t *replays, const char *run_id);
 
 #endif

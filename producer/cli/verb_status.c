@@ -39,6 +39,7 @@ int verb_runs(struct cli *cli, const struct args *args)
     return link_show(cli,
                      "select left(s->>'run_id', 8) run, s->>'job_name' job, s->>'status' status, "
                      "s->>'evaluation_date' date, s->>'triggered_by' by, "
+                     "left(s->>'replay_of', 8) replay_of, "
                      "(s->>'total_active_mentors')::bigint subjects, "
                      "(s->>'total_evaluated')::bigint evaluated, "
                      "(s->>'total_dispatched')::bigint dispatched, "
@@ -50,10 +51,16 @@ int verb_runs(struct cli *cli, const struct args *args)
 
 /* ---- one run ----------------------------------------------------------------------------- */
 
-static json_t *fetch(struct cli *cli, const char *run_id, int *ret_exit)
+#define SUMMARY_SQL "select reveille.summary($1::uuid)::text"
+/* Beside the summary what status alone tells: the replays, and what they have left. */
+#define STATUS_SQL                                                         \
+    "select (reveille.summary($1::uuid) || jsonb_build_object('replays', " \
+    "reveille.replays_of($1::uuid)))::text"
+
+static json_t *fetch(struct cli *cli, const char *sql, const char *run_id, int *ret_exit)
 {
     const char *params[] = {run_id};
-    PGresult *row = link_query(cli, "select reveille.summary($1::uuid)::text", 1, params, ret_exit);
+    PGresult *row = link_query(cli, sql, 1, params, ret_exit);
     if (row == NULL)
         return NULL;
     json_t *summary = json_loads(PQgetvalue(row, 0, 0), 0, NULL);
@@ -94,12 +101,12 @@ static void print_total(const json_t *summary, const char *name, const char *mem
     printf("  %-14s %12s\n", name, print_number(number(summary, member), text));
 }
 
-static void print_scenarios(const json_t *summary)
+void status_scenarios(const json_t *by_scenario)
 {
     const char *type, *reason;
     json_t *counts, *n;
     char a[PRINT_SIZE], b[PRINT_SIZE], c[PRINT_SIZE];
-    json_object_foreach(json_object_get(summary, "by_scenario"), type, counts)
+    json_object_foreach((json_t *)by_scenario, type, counts)
     {
         printf("  %s: evaluated %s, dispatched %s", type,
                print_number(number(counts, "evaluated"), a),
@@ -121,6 +128,8 @@ static void print_summary(const json_t *summary)
     printf("\n  evaluation date %s, triggered by %s, %s\n", word(summary, "evaluation_date"),
            word(summary, "triggered_by"),
            print_duration((double)number(summary, "duration_ms") / 1000, duration));
+    if (json_is_string(json_object_get(summary, "replay_of")))
+        printf("  of run %s\n", word(summary, "replay_of"));
     if (!json_is_null(json_object_get(summary, "total_active_mentors")))
         print_total(summary, "subjects", "total_active_mentors");
     print_total(summary, "evaluated", "total_evaluated");
@@ -129,7 +138,7 @@ static void print_summary(const json_t *summary)
     print_total(summary, "remaining", "remaining_unprocessed_count");
     print_total(summary, "dispatched", "total_dispatched");
     print_total(summary, "suppressed", "total_suppressed");
-    print_scenarios(summary);
+    status_scenarios(json_object_get(summary, "by_scenario"));
 }
 
 static double rate_of(const json_t *summary)
@@ -212,7 +221,7 @@ int status_follow(struct cli *cli, const char *run_id, double seconds)
     double start = seconds_now(), line = start;
     int code = CLI_YES;
     for (;;) {
-        json_t *summary = fetch(cli, run_id, &code);
+        json_t *summary = fetch(cli, SUMMARY_SQL, run_id, &code);
         if (summary == NULL)
             return code;
         bool over = ended(summary) || (seconds >= 0 && seconds_now() - start >= seconds);
@@ -242,7 +251,7 @@ int verb_status(struct cli *cli, const struct args *args)
         return code;
     if (args_has(args, "watch"))
         return status_follow(cli, run_id, -1);
-    json_t *summary = fetch(cli, run_id, &code);
+    json_t *summary = fetch(cli, STATUS_SQL, run_id, &code);
     if (summary == NULL)
         return code;
     if (cli->json) {
@@ -250,6 +259,8 @@ int verb_status(struct cli *cli, const struct args *args)
     } else {
         print_summary(summary);
         code = print_progress(cli, summary);
+        if (ended(summary))
+            replay_show(json_object_get(summary, "replays"), run_id);
         if (code == CLI_YES)
             code = print_firing(cli, run_id);
     }

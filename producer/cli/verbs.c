@@ -28,6 +28,21 @@ static const struct option_spec status_options[] = {
     {"watch", NULL, false, "follow it until it has ended"},
     {NULL, NULL, false, NULL},
 };
+static const struct option_spec replay_options[] = {
+    {"errors", NULL, false, "those whose last outcome is an error"},
+    {"error-class", "CLASS", true, "those whose last error is of this class; may be repeated"},
+    {"unreached", NULL, false, "those whom nobody has judged"},
+    {"partition", "P", true, "only in the run's slices of this partition; may be repeated"},
+    {"slice", "N", true, "only in this slice of the run; may be repeated"},
+    {"since", "TIME", false, "only in slices done at this time or later; without a zone, UTC"},
+    {"until", "TIME", false, "only in slices done at this time or before"},
+    {"slice-size", "N", false,
+     "subjects a slice, 1 to 1000 (the run's); 1 finds the one that kills"},
+    {"rate", "N", false, "at most so many subjects a second"},
+    {"reason", "TEXT", false, "why; kept in the audit and with the run"},
+    {"dry-run", NULL, false, "open nothing; say how many, and what would come of it"},
+    {NULL, NULL, false, NULL},
+};
 static const struct option_spec why_options[] = {
     {"run", "RUN", false, "only what this run did"},
     {NULL, NULL, false, NULL},
@@ -58,6 +73,11 @@ static const struct verb table[] = {
      "reveille why 5b7e1c1e-0d5c-4d0f-9d0e-3f6a2b8c7d10 --run latest", why_options, 1, 1, verb_why},
     {"workers", "", "who lives, and what each held when it last said so (up to 5 s ago)",
      "reveille workers --json", no_options, 0, 0, verb_workers},
+    {"replay", "RUN",
+     "judge again those whose last outcome in a run is an error or unreached; something must be "
+     "selected",
+     "reveille replay latest --errors --rate 50 --reason 'the engine is back'", replay_options, 1,
+     1, verb_replay},
     {"cancel", "RUN", "end a run: pending slices become unreached", "reveille cancel latest",
      no_options, 1, 1, verb_cancel},
     {"jobs", "[list [JOB] | show JOB | pause JOB [reason=TEXT] | resume JOB | set JOB KEY=VALUE…]",

@@ -340,6 +340,7 @@ class Engine:
                                         due, failures, arguments)
         self._address = f"127.0.0.1:{world.engine_port}"
         self.log = world.layout.log / "engine-calls.log"
+        self._before = self._lines()    # of its earlier incarnations
         self._program.start()
         self._program.wait_ready()
 
@@ -355,7 +356,7 @@ class Engine:
     def calls(self):
         """Every call that has ended, as Call."""
         flushed = self.stats()
-        until(lambda: self._lines() >= flushed["requests"] - flushed["in_flight"], 5,
+        until(lambda: self._lines() - self._before >= flushed["requests"] - flushed["in_flight"], 5,
               "the engine has written its log")
         return [Call.read(line) for line in self.log.read_text().splitlines()]
 

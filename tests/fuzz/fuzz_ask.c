@@ -31,6 +31,17 @@ static void try_contact(const char *text, size_t len)
         MUST(api_is_date(date));
 }
 
+static void try_replay(const char *text, size_t len)
+{
+    struct api_replay_ask ask;
+    if (api_parse_replay(text, len, &ask) != API_GOOD)
+        return;
+    json_t *params = json_loads(ask.params, JSON_REJECT_DUPLICATES, NULL);
+    MUST(json_is_object(params));
+    json_decref(params);
+    free(ask.params);
+}
+
 static void try_headers(const char *text)
 {
     struct api_prefer prefer = api_prefer_parse(text);
@@ -56,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text, data + 1, size - 1);
     text[size - 1] = '\0';
     bool paused;
-    switch (data[0] % 6) {
+    switch (data[0] % 7) {
     case 0:
         try_run(text, size - 1);
         break;
@@ -72,8 +83,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     case 4:
         try_headers(text);
         break;
-    default:
+    case 5:
         try_contact(text, size - 1);
+        break;
+    default:
+        try_replay(text, size - 1);
     }
     free(text);
     return 0;

@@ -272,6 +272,48 @@ static void a_contact_date_is_a_date_of_the_calendar(void **state)
     assert_contact("{\"last_contact_date\"", API_MALFORMED);
 }
 
+static void assert_replay(const char *body, enum api_parsed parsed, const char *params, bool dry)
+{
+    struct api_replay_ask ask = {.params = NULL};
+    if (api_parse_replay(body, strlen(body), &ask) != parsed)
+        fail_msg("%s is not read as %d", body, (int)parsed);
+    if (parsed != API_GOOD)
+        return;
+    assert_string_equal(ask.params, params);
+    assert_int_equal(ask.dry_run, dry);
+    free(ask.params);
+}
+
+static void a_replay_is_read_but_for_its_selection(void **state)
+{
+    (void)state;
+    assert_replay("{\"errors\": true}", API_GOOD, "{\"errors\":true}", false);
+    assert_replay("{\"slices\":[1],\"dry_run\":true}", API_GOOD,
+                  "{\"slices\":[1],\"dry_run\":true}", true);
+    assert_replay("", API_GOOD, "{}", false); /* the database says that it selects nothing */
+    assert_replay("{\"slice_size\":1000,\"rate\":100000,\"reason\":\"x\"}", API_GOOD,
+                  "{\"slice_size\":1000,\"rate\":100000,\"reason\":\"x\"}", false);
+    static const char *const wrong[] = {
+        "[]",
+        "{\"slice_size\":0}",
+        "{\"slice_size\":1001}",
+        "{\"slice_size\":\"1\"}",
+        "{\"slice_size\":1.5}",
+        "{\"slice_size\":null}",
+        "{\"rate\":0}",
+        "{\"rate\":100001}",
+        "{\"rate\":true}",
+        "{\"reason\":1}",
+        "{\"reason\":null}",
+        "{\"dry_run\":\"yes\"}",
+        "{\"dry_run\":1}",
+    };
+    for (size_t i = 0; i < COUNT_OF(wrong); i++)
+        assert_replay(wrong[i], API_WRONG, NULL, false);
+    assert_replay("{\"errors\":", API_MALFORMED, NULL, false);
+    assert_replay("{\"errors\":true,\"errors\":false}", API_MALFORMED, NULL, false);
+}
+
 static void nothing_is_no_body_or_an_empty_object(void **state)
 {
     (void)state;
@@ -342,6 +384,8 @@ int main(void)
              paused_is_one_boolean_and_nothing_else),
         TEST("R-E8: a contact date is one date of the calendar and nothing else",
              a_contact_date_is_a_date_of_the_calendar),
+        TEST("R-X1: a replay is read, but for its selection",
+             a_replay_is_read_but_for_its_selection),
         TEST("a body that may say nothing is empty or an empty object",
              nothing_is_no_body_or_an_empty_object),
         TEST("a job's name is UTF-8 without control characters, at most 128 bytes",
