@@ -28,11 +28,6 @@ struct http_request {
     void *on_gone_arg;
 };
 
-/* Whether its framing can be trusted. evhttp takes the first of two lengths, ignores transfer
- * encodings it does not know and leaves the body of a HEAD unread: each would let somebody hide a
- * second request behind a proxy's back. */
-bool http_request_is_sound(const struct evhttp_request *ev);
-
 /* Returns owned, and in the list, with path, query and body read; server and conn are the caller's
  * to set. NULL: they do not decode, or there is no memory. */
 struct http_request *http_request_new(struct http_requests *list, struct evhttp_request *ev);

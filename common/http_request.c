@@ -1,5 +1,5 @@
-/* One request: what evhttp's parser lets through and we do not, what a handler sees of it, and the
- * headers of its answer. Not the connection it came on (http_server.c). */
+/* One request: what a handler sees of it, and the headers of its answer. Not the connection it came
+ * on (http_server.c), nor whether it is one request (http_framing.c). */
 #include "http_internal.h"
 
 #include <event2/buffer.h>
@@ -8,48 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static bool is_token(const char *name)
-{
-    static const char other[] = "!#$%&'*+-.^_`|~";
-
-    if (*name == '\0') {
-        return false;
-    }
-    for (; *name != '\0'; name++) {
-        char lower = (char)(*name | 0x20);
-        if (!(lower >= 'a' && lower <= 'z') && !(*name >= '0' && *name <= '9') &&
-            strchr(other, *name) == NULL) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool http_request_is_sound(const struct evhttp_request *ev)
-{
-    int hosts = 0, lengths = 0;
-    const struct evkeyval *h;
-
-    TAILQ_FOREACH(h, ev->input_headers, next)
-    {
-        if (!is_token(h->key) || strcasecmp(h->key, "Transfer-Encoding") == 0) {
-            return false;
-        }
-        if (strcasecmp(h->key, "Host") == 0) {
-            hosts++;
-        }
-        if (strcasecmp(h->key, "Content-Length") == 0) {
-            bool may_have_body = ev->type != EVHTTP_REQ_HEAD && ev->type != EVHTTP_REQ_TRACE;
-            lengths++;
-            if (strspn(h->value, "0123456789") != strlen(h->value) ||
-                (!may_have_body && strcmp(h->value, "0") != 0)) {
-                return false;
-            }
-        }
-    }
-    return lengths <= 1 && (hosts == 1 || (hosts == 0 && ev->minor == 0));
-}
 
 /* Fills path, query and body; false: they do not decode, or there is no memory. */
 static bool request_read(struct http_request *req)

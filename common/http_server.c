@@ -5,6 +5,7 @@
  * accept is the bufferevent's maker, so each connection has a record of ours (struct conn) that
  * holds a reference to the bufferevent. What evhttp registered there as its callbacks' argument is
  * the evhttp_connection, and it is gone when that argument is NULL (libevent 2.1). */
+#include "http_framing.h"
 #include "http_internal.h"
 
 #include <event2/buffer.h>
@@ -12,6 +13,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/http.h>
+#include <event2/http_struct.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -29,8 +31,10 @@ struct conn {
     struct evhttp_connection *evcon; /* evhttp's; NULL until conn_adopt */
     struct loop_timer *timer;        /* until evcon is known: look for it; then: the deadline */
     enum phase phase;
-    bool refused;             /* over the cap */
-    struct http_request *req; /* in PHASE_HANDLED */
+    bool refused;                /* over the cap */
+    struct http_framing framing; /* of all bytes that have come */
+    unsigned requests;           /* that evhttp has read of them */
+    struct http_request *req;    /* in PHASE_HANDLED */
 };
 
 struct http_server {
@@ -132,11 +136,31 @@ static void on_conn_timer(void *arg)
     }
 }
 
+/* Those bytes of the input that have just been added; evhttp has not seen them yet. */
+static void read_framing(struct conn *c, struct evbuffer *input, size_t added)
+{
+    struct evbuffer_iovec parts[8];
+    struct evbuffer_ptr at;
+    int n;
+
+    while (added > 0 && evbuffer_ptr_set(input, &at, evbuffer_get_length(input) - added,
+                                         EVBUFFER_PTR_SET) == 0) {
+        n = evbuffer_peek(input, (ev_ssize_t)added, &at, parts, COUNT_OF(parts));
+        if (n <= 0) {
+            return; /* what was not read is not sound */
+        }
+        for (int i = 0; i < n && i < (int)COUNT_OF(parts); i++) {
+            http_framing_read(&c->framing, parts[i].iov_base, parts[i].iov_len);
+            added -= parts[i].iov_len;
+        }
+    }
+}
+
 static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info, void *arg)
 {
     struct conn *c = CHECK_MAGIC(struct conn, arg, CONN_MAGIC);
 
-    (void)input;
+    read_framing(c, input, info->n_added);
     if (info->n_added > 0 && c->phase == PHASE_IDLE && !c->refused && conn_adopt(c)) {
         conn_wait(c, PHASE_READING, HTTP_REQUEST_MS);
     }
@@ -258,8 +282,10 @@ static void on_request(struct evhttp_request *ev, void *arg)
         evhttp_send_error(ev, HTTP_SERVUNAVAIL, NULL);
         return;
     }
-    req = http_request_is_sound(ev) ? http_request_new(&s->requests, ev) : NULL;
+    req = http_framing_is_sound(&c->framing, c->requests++) ? http_request_new(&s->requests, ev)
+                                                            : NULL;
     if (req == NULL) {
+        ev->type = EVHTTP_REQ_GET;                    /* after a CONNECT evhttp would not close */
         evhttp_send_error(ev, HTTP_BADREQUEST, NULL); /* closes; the deadline still runs */
         return;
     }
@@ -332,7 +358,8 @@ static int start_evhttp(struct http_server *s, int fd, struct err *err)
     evhttp_set_default_content_type(s->evhttp, NULL);
     evhttp_set_allowed_methods(s->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST |
                                               EVHTTP_REQ_PATCH | EVHTTP_REQ_PUT |
-                                              EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS);
+                                              EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS |
+                                              EVHTTP_REQ_CONNECT); /* on_request refuses it */
     evhttp_set_bevcb(s->evhttp, on_accept, s);
     evhttp_set_gencb(s->evhttp, on_request, s);
     s->listener = evhttp_accept_socket_with_handle(s->evhttp, fd);
