@@ -14,6 +14,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <event2/listener.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -48,6 +49,8 @@ struct http_server {
     char address[HTTP_ADDRESS_SIZE];
     TAILQ_HEAD(, conn) conns;      /* in the order of their arrival */
     struct http_requests requests; /* those not answered yet */
+    struct loop_timer *turn;       /* armed while this turn's accepts are counted */
+    int accepts;
     int conn_count;
     int open; /* requests handed out, and answers not yet sent whole */
 };
@@ -166,8 +169,31 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
 }
 
+/* A crowd at the door is let in by portions: before more of it come, what those who came have sent
+ * is read. */
+static void count_accept(struct http_server *s)
+{
+    if (s->accepts++ == 0) {
+        loop_timer_arm(s->turn, 0);
+    }
+    if (s->accepts == HTTP_ACCEPTS_A_TURN) {
+        (void)evconnlistener_disable(evhttp_bound_socket_get_listener(s->listener));
+    }
+}
+
+static void on_turn(void *arg)
+{
+    struct http_server *s = CHECK_MAGIC(struct http_server, arg, SERVER_MAGIC);
+
+    s->accepts = 0;
+    if (s->listener != NULL) {
+        (void)evconnlistener_enable(evhttp_bound_socket_get_listener(s->listener));
+    }
+}
+
 /* At the cap the oldest connection that still owes us a request makes room, so that a crowd of slow
- * clients cannot keep a quick one out. False: all have requests that are being handled. */
+ * clients cannot keep a quick one out; one that nobody has looked at yet owes nothing. False: all
+ * have requests that are being handled. */
 static bool make_room(struct http_server *s)
 {
     struct conn *c;
@@ -177,7 +203,7 @@ static bool make_room(struct http_server *s)
     }
     TAILQ_FOREACH(c, &s->conns, link)
     {
-        if (c->phase == PHASE_IDLE || c->phase == PHASE_READING) {
+        if (c->evcon != NULL && (c->phase == PHASE_IDLE || c->phase == PHASE_READING)) {
             conn_close(c);
             return true;
         }
@@ -230,6 +256,7 @@ static struct bufferevent *on_accept(struct event_base *base, void *arg)
     /* What is pipelined behind a request that is not answered yet waits in the kernel. */
     bufferevent_setwatermark(c->bev, EV_READ, 0, HTTP_HEADER_MAX + HTTP_BODY_MAX);
     s->conn_count++;
+    count_accept(s);
     c->refused = !make_room(s);
     TAILQ_INSERT_TAIL(&s->conns, c, link);
     loop_timer_arm(c->timer, 0);
@@ -382,6 +409,10 @@ struct http_server *http_server_new(struct loop *loop, const struct http_server_
     *s = (struct http_server){.magic = SERVER_MAGIC, .loop = loop, .fn = fn, .arg = arg};
     TAILQ_INIT(&s->conns);
     TAILQ_INIT(&s->requests);
+    s->turn = loop_timer_new(loop, on_turn, s, err);
+    if (s->turn == NULL) {
+        goto fail;
+    }
     if (cfg->cert_file != NULL && (s->tls = http_tls_new(cfg, err)) == NULL) {
         goto fail;
     }
@@ -431,6 +462,7 @@ void http_server_free(struct http_server *s)
     if (s->evhttp != NULL) {
         evhttp_free(s->evhttp); /* closes the listening socket */
     }
+    loop_timer_free(s->turn);
     SSL_CTX_free(s->tls);
     s->magic = 0;
     free(s);

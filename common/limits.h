@@ -115,6 +115,8 @@
 #define HTTP_HEADER_MAX 8192
 #define HTTP_BODY_MAX 65536
 #define HTTP_CONNECTIONS_MAX 128
+#define HTTP_ACCEPTS_A_TURN 32  /* so that a new one is read before it can be the oldest */
+#define HTTP_BACKLOG 1024       /* a crowd waits in the kernel: a lost SYN costs its client 1 s */
 #define HTTP_REQUEST_MS 10000   /* to read a whole request, from its first byte */
 #define HTTP_IDLE_MS 60000      /* an idle keep-alive connection */
 #define HTTP_WAIT_MAX_S 300     /* the longest Prefer: wait */

@@ -6,16 +6,16 @@ import concurrent.futures
 import contextlib
 import re
 import resource
-import selectors
 import socket
 import ssl
 import struct
 import subprocess
 import threading
-import time
+from pathlib import Path
 
 import pytest
 
+import outputs
 from conftest import new_number
 from parts import POOLED
 from world import JOB, World, until
@@ -26,6 +26,7 @@ RING = f"/v1/jobs/{JOB}/runs".encode()
 LIMIT = 10          # seconds the server gives a whole request
 SLOW = 1000         # clients that send a byte now and then
 CONNECTIONS = 128   # the server's cap
+PORTION = 32        # connections it accepts before it looks at those it has
 WRONG = 1000        # requests with a wrong secret
 
 
@@ -220,3 +221,141 @@ def test_the_honest_request_behind_is_heard_when_the_first_is_sound(door):
         back = said_until_closed(link)
     assert re.findall(rb"HTTP/1.1 (\d+)", back) == [b"200", b"202"]
     assert asked(door) == before + 1
+
+
+# --- crowds
+
+
+class Crowd(threading.Thread):
+    """Clients that come again as soon as they are shown out. `step(link)` is what each does when its
+    turn comes, every `every` seconds; where it raises OSError, or the server has closed, the next
+    one takes its place."""
+
+    def __init__(self, world, size, every, step):
+        super().__init__()
+        host, port = world.programs["producer"].address().split(":")
+        self._address = host, int(port)
+        self._size, self._every, self._step = size, every, step
+        self._end = threading.Event()
+        self.steps = self.came = 0
+
+    def run(self):
+        links = [self._come() for _ in range(self._size)]
+        portion = max(1, int(self._size * 0.05 / self._every))  # a turn each 50 ms
+        at = 0
+        while not self._end.wait(0.05):
+            for _ in range(portion):
+                at = (at + 1) % self._size
+                if not self._goes_on(links[at]):
+                    links[at].close()
+                    links[at] = self._come()
+        for link in links:
+            link.close()
+
+    def _come(self):
+        self.came += 1
+        link = socket.socket()
+        link.setblocking(False)
+        link.connect_ex(self._address)
+        return link
+
+    def _goes_on(self, link):
+        self.steps += 1
+        try:
+            self._step(link)
+            return link.recv(100) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        self.join()
+
+
+def drip(link):
+    link.send(b"G")
+
+
+def vanish(link):
+    """A reset, as from a machine that was switched off and on."""
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise ConnectionAbortedError
+
+
+def half(link):
+    """Half a request, and nothing more will come, but the way back stays open."""
+    link.send(b"GET / HTTP/1.1\r\nHost")
+    link.shutdown(socket.SHUT_WR)
+
+
+def silent(_link):
+    pass
+
+
+@pytest.fixture
+def descriptors():
+    """Enough of them for a crowd."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4 * SLOW), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("size, every, step, steps", [
+    (SLOW, 5, drip, 2 * SLOW), (SLOW, 5, silent, SLOW), (CONNECTIONS, 0.2, vanish, 20 * CONNECTIONS),
+    (CONNECTIONS, 1, half, 5 * CONNECTIONS)], ids=["drip", "silent", "vanish", "half-open"])
+def test_a_real_trigger_is_answered_whatever_crowd_is_at_the_door(door, descriptors, size, every,
+                                                                  step, steps):
+    with Crowd(door, size, every, step) as crowd:
+        until(lambda: crowd.came >= size, 30, "the crowd is there")
+        answered = 0
+        while crowd.steps < steps:
+            answer = door.http("POST", RING.decode(), {}, secret="scheduler")
+            assert answer.status == 202
+            answered += 1
+        assert answered > 1
+    until(lambda: descriptors_of(door) < CONNECTIONS, 2 * LIMIT, "the crowd has been let go")
+
+
+def descriptors_of(world):
+    return len(list(Path("/proc", str(world.programs["producer"].daemon.pid()), "fd").iterdir()))
+
+
+def test_a_crowd_holds_no_more_connections_than_the_cap(door, descriptors):
+    before = descriptors_of(door)
+    with Crowd(door, 4 * CONNECTIONS, 5, drip) as crowd:
+        until(lambda: crowd.came >= 4 * CONNECTIONS, 30, "the crowd is there")
+        most = max(descriptors_of(door) for _ in range(100))
+    assert CONNECTIONS / 2 < most - before <= CONNECTIONS + PORTION
+
+
+# --- guessing
+
+
+def test_r_t9_a_thousand_wrong_secrets_are_401_and_a_real_trigger_among_them_is_answered(door):
+    """No 429: who has the right secret is never made to wait for those who have not."""
+    log = door.programs["producer"].daemon.log
+    lines, before = len(outputs.lines(log)), asked(door)
+    links = 8
+    wrong = (b"POST " + RING + b" HTTP/1.1\r\nHost: x\r\nX-Scheduler-Secret: " + b"ab" * 32
+             + b"\r\nContent-Length: 0\r\n\r\n")
+    ask = wrong * (WRONG // links - 1) + wrong.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+    def guess(_n):
+        with connect(door) as link:
+            link.sendall(ask)
+            return re.findall(rb"HTTP/1.1 (\d\d\d) ", said_until_closed(link))
+    with concurrent.futures.ThreadPoolExecutor(links + 1) as pool:
+        guesses = [pool.submit(guess, n) for n in range(links)]
+        real = pool.submit(door.http, "POST", RING.decode(), {"shadow": True}, "operator")
+        assert real.result().status == 202
+        answers = [code for one in guesses for code in one.result()]
+    assert answers == [b"401"] * WRONG
+    assert asked(door) == before + 1
+    assert len(outputs.lines(log)) - lines < 20, "a guess is no line of the log"
