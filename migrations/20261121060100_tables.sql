@@ -113,6 +113,7 @@ create table if not exists reveille.run(
     started_at      timestamptz not null default clock_timestamp(),
     finished_at     timestamptz,
     totals          jsonb,                          -- run_numbers() at the end
+    pruned_at       timestamptz,                    -- from when on its slices are removed: no proof
     error_message   text check (length(error_message) <= 500),
     constraint run_replay check ((replay_of is null) = (triggered_by <> 'replay'))
 );

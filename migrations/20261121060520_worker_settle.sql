@@ -6,6 +6,8 @@
 --   23505                a settle beside us was first: roll back, again with p_careful
 --   another 22, 23, 54,  data that the database or a judge refuses: roll back, again with p_each
 --   21, P0
+--   0A, 2F, 38, 39,      a judge is not there, or not allowed: roll back, again a few times (it may
+--   3F, 42               be put back), then with p_each
 --   40P01 40001 55P03    roll back, again, up to five times with jitter
 
 set role reveille_owner;
@@ -131,8 +133,23 @@ begin
                p_act, p_about, p_payload, e_pos, e_class, e_msg, p_each, p_careful) w;
 end $$;
 
+-- The statement that asks a judge. Parameters: $1 positions among the subjects $4, $2 date, $3 the
+-- scenarios. 42883: there is no such function.
+create or replace function reveille.judge_text(p_judge text) returns text
+language sql stable as $$
+    select format($q$
+        select coalesce(array_agg(x.p), '{}') as pos, coalesce(array_agg(v.user_id), '{}') as users,
+               coalesce(array_agg(v.scenario_type), '{}') as scen,
+               coalesce(array_agg(v.about_id), '{}') as about,
+               coalesce(array_agg(v.payload::text), '{}') as payload
+          from %s(array(select ($4)[p] from unnest($1) p), $2, $3) v
+          join unnest($1, array(select ($4)[p] from unnest($1) p)) x(p, i) on x.i = v.subject_id
+        $q$, p_judge::regproc)
+$$;
+
 -- Asks a judge (the sql engine's function) about the subjects at p_ok among p_ids. With p_each one
--- by one, each under a savepoint: bad are the positions that it could not judge, with the SQLSTATE.
+-- by one, each under a savepoint: bad are the positions that it could not judge, with the SQLSTATE;
+-- also all of them, when it is not there, or not allowed.
 create or replace function reveille.ask_judge(
     p_judge text, p_ids uuid[], p_ok int[], p_on date, p_params jsonb, p_each boolean,
     out pos int[], out users uuid[], out scen text[], out about uuid[], out payload text[],
@@ -141,19 +158,12 @@ language plpgsql as $$
 declare
     subject int;
     a record;
-    q constant text := format($q$
-        select coalesce(array_agg(x.p), '{}') as pos, coalesce(array_agg(v.user_id), '{}') as users,
-               coalesce(array_agg(v.scenario_type), '{}') as scen,
-               coalesce(array_agg(v.about_id), '{}') as about,
-               coalesce(array_agg(v.payload::text), '{}') as payload
-          from %s(array(select ($4)[p] from unnest($1) p), $2, $3) v
-          join unnest($1, array(select ($4)[p] from unnest($1) p)) x(p, i) on x.i = v.subject_id
-        $q$, p_judge::regproc);
 begin
     bad := '{}';
     messages := '{}';
     if not p_each then
-        execute q into pos, users, scen, about, payload using p_ok, p_on, p_params, p_ids;
+        execute reveille.judge_text(p_judge) into pos, users, scen, about, payload
+            using p_ok, p_on, p_params, p_ids;
         return;
     end if;
     pos := '{}';
@@ -163,14 +173,18 @@ begin
     payload := '{}';
     foreach subject in array p_ok loop
         begin
-            execute q into a using array[subject], p_on, p_params, p_ids;
+            execute reveille.judge_text(p_judge) into a
+                using array[subject], p_on, p_params, p_ids;
             pos := pos || a.pos;
             users := users || a.users;
             scen := scen || a.scen;
             about := about || a.about;
             payload := payload || a.payload;
         exception when data_exception or integrity_constraint_violation
-                    or program_limit_exceeded or cardinality_violation or plpgsql_error then
+                    or program_limit_exceeded or cardinality_violation or plpgsql_error
+                    or feature_not_supported or sql_routine_exception
+                    or external_routine_exception or external_routine_invocation_exception
+                    or invalid_schema_name or syntax_error_or_access_rule_violation then
             bad := bad || subject;
             messages := messages || sqlstate;
         end;

@@ -74,7 +74,9 @@ language sql stable as $$
 $$;
 
 -- The proof, a line a check; name is shown to the operator. A run holds if every line does. An open
--- run does not ("the run is closed"); no row: no such run.
+-- run does not ("the run is closed"), nor one whose slices prune has removed, which gets that one
+-- line and no other: what is gone can be counted no more, and proves nothing either way. No row: no
+-- such run.
 create or replace function reveille.verify_run(p_run uuid)
 returns table(name text, expected bigint, actual bigint, holds boolean)
 language plpgsql stable security definer
@@ -89,6 +91,11 @@ declare
 begin
     select * into r from reveille.run x where x.run_id = p_run;
     if not found then
+        return;
+    elsif r.pruned_at is not null then
+        return query
+            select 'its subjects were pruned after 30 days', r.slices::bigint, count(*), false
+              from reveille.slice x where x.run_id = p_run;
         return;
     end if;
     select * into s from reveille.recount_subjects(p_run);

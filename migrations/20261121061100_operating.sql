@@ -178,7 +178,8 @@ $$;
 -- order in which they are to be asked for (a run goes when its slices and requests are gone):
 --
 --   slices, errors       of runs that ended more than 30 days ago (p_older, if that is less): who
---                        was judged. The run keeps its totals, and cannot be proved any more.
+--                        was judged. The run keeps its totals, and cannot be proved any more: its
+--                        pruned_at says so.
 --   requests, runs, notifications, cooldowns, logs, dead_letters
 --                        older than p_older. A job's newest slot stays, so that it is not run
 --                        again; a notification that waits in the outbox stays.
@@ -197,9 +198,16 @@ declare
 begin
     case p_kind
     when 'slices' then
-        delete from reveille.slice where (run_id, slice_no) in (
-            select s.run_id, s.slice_no from reveille.run r join reveille.slice s using (run_id)
-             where r.finished_at < v_ids limit p_batch);
+        with gone as (
+            delete from reveille.slice where (run_id, slice_no) in (
+                select s.run_id, s.slice_no from reveille.run r join reveille.slice s using (run_id)
+                 where r.finished_at < v_ids limit p_batch)
+            returning run_id),
+        told as (    -- so that verify_run can tell what is pruned from what is lost
+            update reveille.run set pruned_at = clock_timestamp()
+             where run_id in (select run_id from gone) and pruned_at is null)
+        select count(*) into n from gone;
+        return n;
     when 'errors' then
         delete from reveille.subject_error where (run_id, subject_id) in (
             select e.run_id, e.subject_id

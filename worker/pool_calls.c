@@ -252,8 +252,8 @@ void pool_answered(struct pool *p, struct call_ref ref, struct answer *answer)
     pool_pump(p);
 }
 
-/* What a judge's end says of the engine: the database that refuses a statement for its data, or has
- * somebody else before it, is alive. */
+/* What a judge's end says of the engine: the database that refuses a statement for its data or its
+ * rights, or has somebody else before it, is alive. */
 static struct answer judge_as_answer(const struct settle_answer *a)
 {
     struct answer as = {.sign = TRY_ANSWERED};
@@ -265,6 +265,7 @@ static struct answer judge_as_answer(const struct settle_answer *a)
     case SETTLE_DUPLICATE:
     case SETTLE_BAD_DATA:
     case SETTLE_TRANSIENT:
+    case SETTLE_FORBIDDEN:
         break;
     case SETTLE_UNKNOWN:
     case SETTLE_REFUSED:
@@ -280,10 +281,10 @@ void calls_judged(struct pool *p, struct slice_in_hand *s, const struct settle_a
     bool first = s->failed_at == 0 && s->settle_tries == 0 && !s->each && !s->careful;
     s->in_flight = 0;
     share_call_ended(&p->desk[s->engine].share, p->now, &as, first);
-    if (as.sign != TRY_FAILED)
-        return;
-    s->failed_at = p->now;
-    s->last_class = err_class_name(a->err.cls);
+    if (as.sign == TRY_FAILED)
+        s->failed_at = p->now;
+    if (as.sign == TRY_FAILED || a->result == SETTLE_FORBIDDEN)
+        s->last_class = err_class_name(a->err.cls);
 }
 
 /* ---- the lent limit ---------------------------------------------------------------------- */

@@ -83,6 +83,7 @@ enum settle_result {
     SETTLE_BAD_DATA,  /* SQLSTATE 22, 23, 54: settle again, subject by subject */
     SETTLE_TRANSIENT, /* deadlock, serialization, lock wait: again after a moment */
     SETTLE_UNKNOWN,   /* the link was lost: it may have been committed; claim first */
+    SETTLE_FORBIDDEN, /* no right, no such function: it will be refused again */
     SETTLE_REFUSED,   /* refused for another reason: err says which; again after a longer moment */
 };
 

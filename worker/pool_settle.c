@@ -96,6 +96,17 @@ static void settled_bad_data(struct pool *p, struct slice_in_hand *s, const stru
     }
 }
 
+/* A judge that is not there, or not allowed, for longer than a redeploy's gap: one by one it
+ * becomes each subject's error, so that the run ends. A settle that may not write has no such way
+ * out. */
+static void settled_forbidden(struct pool *p, struct slice_in_hand *s,
+                              const struct settle_answer *a)
+{
+    if (slice_is_bulk(p, s) && s->settle_tries + 1 >= SETTLE_TRIES)
+        s->each = true;
+    settle_again(p, s, a, true);
+}
+
 /* Somebody settled it, or its run was ended; or, judged in bulk, somebody else lives on it: a claim
  * tells which. */
 static void settled_not_open(struct pool *p, struct slice_in_hand *s)
@@ -131,6 +142,9 @@ void pool_settled(struct pool *p, struct pool_ref ref, const struct settle_answe
         break;
     case SETTLE_TRANSIENT:
         settle_again(p, s, a, false);
+        break;
+    case SETTLE_FORBIDDEN:
+        settled_forbidden(p, s, a);
         break;
     case SETTLE_REFUSED:
         settle_again(p, s, a, true);

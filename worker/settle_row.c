@@ -32,12 +32,16 @@ static enum settle_result refusal(const char *state)
     /* classes; 21 and P0: a judge that stumbles over one of its rows, or raises */
     static const char *const data[] = {"21", "22", "23", "54", "P0"};
     static const char *const transient[] = {"40P01", "40001", "55P03"};
+    /* no right, no such function, a function that may not do what it does */
+    static const char *const forbidden[] = {"0A", "2F", "38", "39", "3F", "42"};
     if (strcmp(state, "23505") == 0)
         return SETTLE_DUPLICATE;
     if (is_one_of(state, data, COUNT_OF(data)))
         return SETTLE_BAD_DATA;
     if (is_one_of(state, transient, COUNT_OF(transient)))
         return SETTLE_TRANSIENT;
+    if (is_one_of(state, forbidden, COUNT_OF(forbidden)))
+        return SETTLE_FORBIDDEN;
     return SETTLE_REFUSED;
 }
 

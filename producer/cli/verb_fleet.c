@@ -1,4 +1,5 @@
 /* `reveille workers` and `reveille engines`: who lives, and how many calls an engine gets. */
+#include "fleet.h"
 #include "link.h"
 #include "print.h"
 
@@ -18,12 +19,8 @@ int verb_workers(struct cli *cli, const struct args *args UNUSED)
         0, NULL, "no worker has been heard of in the last ten seconds");
 }
 
-static const char list_sql[] =
-    "select engine, concurrency, current, topic_partitions partitions, "
-    "closed_since is not null closed, case when paused_until > clock_timestamp() then "
-    "ceil(extract(epoch from paused_until - clock_timestamp()))::int end paused_s, "
-    "to_char(last_success_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') last_success_utc "
-    "from reveille.engine where $1::text is null or engine = $1 order by 1";
+static const char list_sql[] = "select " ENGINE_COLUMNS " from reveille.engine e "
+                               "where $1::text is null or e.engine = $1 order by 1";
 
 /* KEY=VALUE of `engines set`, into the parameter that it is. */
 static int take_setting(const char *word, const char **concurrency, const char **partitions)

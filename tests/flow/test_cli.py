@@ -74,9 +74,11 @@ def test_an_open_run_says_why_and_wait_ends_with_5(live, held):
     assert waited.json == queued.json == {
         "run_id": None, "job_name": JOB, "status": "queued", "behind": held, "completed": False,
         "partial": False}
-    open_slices = live.cli("why-open", held, "--json").json
+    why = live.cli("why-open", held, "--json").json
+    open_slices = why["slices"]
     assert open_slices and {"slice", "state", "worker", "attempt", "calls"} <= set(open_slices[0])
     assert "claimed" in {one["state"] for one in open_slices}
+    assert (why["run_id"], why["engine"]["engine"], why["engine"]["closed"]) == (held, "http", False)
     assert live.cli("verify", held, "--json").code == 1, "an open run is not proved"
     until(lambda: (workers := live.cli("workers", "--json").json)
           and any(w["in_flight"] > 0 and w["partitions"] > 0 for w in workers), 10,

@@ -85,6 +85,19 @@ def test_prune_removes_what_is_old_keeps_the_rest_and_says_so_in_the_audit(stack
     assert refused.code == 2 and "another database role" in refused.err
 
 
+def test_r_d4_a_run_whose_subjects_were_pruned_is_told_from_one_that_does_not_hold(stack):
+    old = stack.cli("run", JOB, "--date", "2026-01-09", "--wait", "--json").json["run_id"]
+    stack.db.rows("update reveille.run set started_at = started_at - interval '60 d', "
+                  "finished_at = finished_at - interval '60 d' where run_id = %s", old)
+    assert stack.cli("prune", role=ADMIN).code == 0
+    said = stack.cli("verify", old)
+    assert said.code == 1 and "cannot be proved any more" in said.out, said.out
+    checks = stack.cli("verify", old, "--json").json["checks"]
+    assert [(c["name"], c["expected"], c["actual"], c["holds"]) for c in checks] == [
+        ("its subjects were pruned after 30 days", 3, 0, False)]
+    assert stack.cli("status", old, "--json").json["total_evaluated"] == 30, "its totals stay"
+
+
 # ---- how a run came to be
 
 def test_r_t4_status_shows_how_the_doorbell_led_to_the_run(stack):

@@ -168,6 +168,31 @@ def test_r_e2_r_s4_a_row_that_the_judge_cannot_judge_costs_that_mentor_only(worl
     assert told(world, run) == expected
 
 
+def test_r_e2_a_judge_that_is_refused_for_good_costs_its_subjects_and_no_other_jobs(world):
+    """One judge may not be called, later it is gone; the engine's other job never notices."""
+    roster = world.mentors(40)
+    world.db.rows("""
+        create function public.closed_judge(ids uuid[], on_date date, params jsonb)
+        returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid,
+                      payload jsonb) language sql as $$
+            select * from reveille.judge_mentors(ids, on_date, params) $$;
+        revoke all on function public.closed_judge(uuid[], date, jsonb) from public""")
+    sweep(world, "public.closed_judge")
+    world.start_producer()
+    world.start_workers(1)
+    for code in ("42501", "42883"):
+        run, other = world.ask(JOB), world.ask("certification_expiry_check")
+        assert world.ended(other)["status"] == "completed"
+        summary = world.ended(run)
+        assert (summary["status"], summary["total_errors"]) == ("completed", 40)
+        assert told(world, run) == dict.fromkeys(roster, "database_error")
+        assert [e["error_code"] for e in world.events("settle_retried")
+                if e["invocation_id"] == run] == [code] * 5 * 4, "five times each slice"
+        assert_exact(world, run)
+        world.db.rows("drop function if exists public.closed_judge(uuid[], date, jsonb)")
+    assert not world.events("engine_closed")
+
+
 @pytest.mark.long
 def test_r_p5_two_workers_share_the_slices_of_a_sql_job(world):
     world.mentors(400)

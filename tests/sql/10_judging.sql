@@ -100,6 +100,47 @@ select reveille.judge_slices(:'run', '{0,2,3,4}', 'w');
 select reveille.close_run(:'run', 'p', 1);
 select is(test.differs(:'run'), '', 'the run holds');
 
+-- ---- a judge that is not allowed, one that is gone, and one that names what is not there
+create function public.closed_judge(ids uuid[], on_date date, params jsonb)
+returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid, payload jsonb)
+language sql as $$ select null::uuid, null::uuid, '', null::uuid, '{}'::jsonb $$;
+revoke all on function public.closed_judge(uuid[], date, jsonb) from public;
+create function public.stale_judge(ids uuid[], on_date date, params jsonb)
+returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid, payload jsonb)
+language plpgsql as $$ begin return query select * from public.no_such_table; end $$;
+delete from reveille.notification; delete from reveille.cooldown; delete from reveille.outbox;
+select test.run('j', 5) as run \gset
+create function pg_temp.refused(p_run uuid, p_judge text) returns text language plpgsql as $$
+begin
+    update reveille.job set judge = p_judge where job_name = 'j';
+    perform reveille.judge_slices(p_run, '{0}', 'w');
+    return 'none';
+exception when others then
+    return sqlstate;
+end $$;
+create function pg_temp.one_by_one(p_run uuid, p_slice int, p_judge text) returns text
+language plpgsql as $$
+declare
+    got record;
+begin
+    update reveille.job set judge = p_judge where job_name = 'j';
+    select * into got from reveille.judge_slices(p_run, array[p_slice], 'w', true);
+    return format('%s errors: %s', got.errors,
+                  array(select distinct c || ' ' || t
+                          from unnest(got.error_classes, got.error_texts) x(c, t)));
+end $$;
+select is(pg_temp.refused(:'run', judge), state, 'a judge is refused for good: ' || state)
+  from (values ('public.closed_judge', '42501'), ('public.gone_judge', '42883'),
+               ('public.stale_judge', '42P01')) x(judge, state);
+select is(pg_temp.one_by_one(:'run', slice, judge), '5 errors: {"database_error ' || state || '"}',
+          'R-E2: asked one by one, it costs its subjects: ' || state)
+  from (values (0, 'public.closed_judge', '42501'), (1, 'public.gone_judge', '42883'),
+               (2, 'public.stale_judge', '42P01')) x(slice, judge, state);
+update reveille.job set judge = 'public.raising_judge' where job_name = 'j';
+select reveille.judge_slices(:'run', '{3,4}', 'w');
+select reveille.close_run(:'run', 'p', 1);
+select is(test.differs(:'run'), '', 'the run holds');
+
 -- ---- which scenarios, and what comes of what they say
 create function public.double_judge(ids uuid[], on_date date, params jsonb)
 returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid, payload jsonb)

@@ -144,7 +144,9 @@ select is(x - '{requests,runs,logs,notifications}'::text[], '{"slices": 4, "erro
   from pg_temp.prune('400 d') x;
 select is(reveille.summary(:'a'), :'before'::jsonb, 'the run keeps its totals');
 select is(reveille.why(test.mentor(5), :'a') -> 'runs', '[]', 'but not its subjects');
-select isnt(test.differs(:'a'), '', 'and cannot be proved any more');
+select results_eq(format('select * from reveille.verify_run(%L)', :'a'),
+    $$ values ('its subjects were pruned after 30 days', 4::bigint, 0::bigint, false) $$,
+    'R-D4: and cannot be proved any more, which is told from a loss');
 select is(count(*)::int, 4, 'notifications stay as long as runs')
   from reveille.notification where run_id = :'a';
 

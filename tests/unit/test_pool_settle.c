@@ -15,6 +15,7 @@ static void settle_results(void **state)
         {SETTLE_DUPLICATE, "settle 0 k careful;", ""},
         {SETTLE_BAD_DATA, "settle 0 k each;", ""},
         {SETTLE_TRANSIENT, "", "settle 0 k;"},
+        {SETTLE_FORBIDDEN, "", "claim 0;"},
         {SETTLE_REFUSED, "", "claim 0;"},
         {SETTLE_UNKNOWN, "claim 0;", ""},
     };
@@ -110,6 +111,7 @@ static void judge_results(void **state)
         {SETTLE_DUPLICATE, "judge 0 careful;", "", "."},
         {SETTLE_BAD_DATA, "judge 0 each;", "", "."},
         {SETTLE_TRANSIENT, "", "judge 0;", "."},
+        {SETTLE_FORBIDDEN, "", "claim 0;", "."},
         {SETTLE_REFUSED, "", "claim 0;", "x"},
         {SETTLE_UNKNOWN, "claim 0;", "", "x"},
     };
@@ -126,6 +128,44 @@ static void judge_results(void **state)
         assert_int_equal(w->ok, table[i].result == SETTLE_DONE);
         world_end(w);
     }
+}
+
+/* Until the pool has asked for something. */
+static void passes_until_asked(struct pool_world *w)
+{
+    for (int k = 0; k < 100 && w->said[0] == '\0'; k++)
+        passes(w, 100);
+}
+
+static void a_forbidden_judge(void **state)
+{
+    (void)state;
+    struct pool_world *w = judging();
+    for (int i = 1; i <= SETTLE_TRIES; i++) {
+        settled(w, 0, SETTLE_FORBIDDEN);
+        passes_until_asked(w);
+        assert_said(w, "claim 0;");
+        ours(w, 0, "", 1);
+        lend(w, 1);
+        assert_said(w, i < SETTLE_TRIES ? "judge 0;" : "judge 0 each;");
+    }
+    settled(w, 0, SETTLE_DONE);
+    assert_said(w, "store 0:1;");
+    world_end(w);
+}
+
+static void a_forbidden_settle(void **state)
+{
+    (void)state;
+    struct pool_world *w = settling();
+    for (int i = 1; i <= 2 * SETTLE_TRIES; i++) {
+        settled(w, 0, SETTLE_FORBIDDEN);
+        passes_until_asked(w);
+        assert_said(w, "claim 0;");
+        ours(w, 0, "n", 1);
+        assert_said(w, "settle 0 k;");
+    }
+    world_end(w);
 }
 
 static void a_judge_again_waits_for_its_place(void **state)
@@ -193,6 +233,9 @@ int main(void)
              judge_results),
         TEST("R-E2: a judge that is asked again, one by one, waits for its place",
              a_judge_again_waits_for_its_place),
+        TEST("R-E2: a judge that is refused for good is asked one by one after so many tries",
+             a_forbidden_judge),
+        TEST("a settle that may not write waits for its right", a_forbidden_settle),
         TEST("a bulk engine's slice is judged alone from its third attempt on", judged_alone),
         TEST("a drain waits for a judge that is under way", a_drain_waits_for_a_judge),
     };
