@@ -26,7 +26,8 @@ create table if not exists reveille.engine(
     closed_since     timestamptz,                  -- closed: one probe at a time, ...
     probes           int not null default 0,       -- ... the next one at paused_until
     recent           text not null default '',     -- the fleet's last 20 first tries: . x s
-    moved_at         timestamptz not null default '-infinity',
+    moved_at         timestamptz not null default '-infinity',    -- current, up or down, ...
+    halved_at        timestamptz not null default '-infinity',    -- ... and down
     last_success_at  timestamptz,
     topic_partitions int not null default 12 check (topic_partitions between 1 and 1000)
 );

@@ -6,8 +6,9 @@ set role reveille_owner;
 
 -- What a report says about an engine's health, at time t; returns the engine's row as it is from
 -- now on, and writes nothing. Up by one a second while all is well (an eighth above 16), by the
--- seconds that have passed, so that a night heals it. Half on 429/503, at most once a second. 16
--- failures among the fleet's last 20 first tries close it; one success opens it again at one call.
+-- seconds that have passed, so that a night heals it. Half on 429/503, at most once a second, but at
+-- once when a climb was too much: for as long as it stayed, the same calls would be refused again
+-- and again, until their tries are used up. 16 failures among the fleet's last 20 first tries close it; one success opens it again at one call.
 create or replace function reveille.moved_by_report(
     e reveille.engine, p_report jsonb, t timestamptz)
 returns reveille.engine language plpgsql as $$
@@ -37,14 +38,15 @@ begin
         e.probes := 0;
         e.paused_until := t + interval '1 s';
         e.recent := '';
-    elsif e.moved_at <= t - interval '1 s' then
-        if tries like '%s%' then
+    elsif tries like '%s%' then
+        if e.halved_at <= t - interval '1 s' then
             e.current := greatest(e.current / 2, 1);
             e.moved_at := t;
-        elsif e.current < e.concurrency then
-            e.current := least(e.concurrency, e.current + greatest(e.current / 8, 1) * seconds);
-            e.moved_at := t;
+            e.halved_at := t;
         end if;
+    elsif e.moved_at <= t - interval '1 s' and e.current < e.concurrency then
+        e.current := least(e.concurrency, e.current + greatest(e.current / 8, 1) * seconds);
+        e.moved_at := t;
     end if;
     if p_report ? 'retry_after_ms' then
         e.paused_until := greatest(e.paused_until,
@@ -189,7 +191,7 @@ begin
         update reveille.engine x
            set current = e.current, paused_until = e.paused_until, closed_since = e.closed_since,
                probes = e.probes, recent = e.recent, moved_at = e.moved_at,
-               last_success_at = e.last_success_at
+               halved_at = e.halved_at, last_success_at = e.last_success_at
          where x.engine = p_engine;
     end if;
     return next;

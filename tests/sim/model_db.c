@@ -26,6 +26,7 @@ struct model_db *model_db_new(struct world *w)
                                            .closed_since = -1,
                                            .paused_until = -1,
                                            .moved_at = -1,
+                                           .halved_at = -1,
                                            .last_success_at = -1,
                                            .share = {{.starved_since = -1}},
                                            .shares = 1};

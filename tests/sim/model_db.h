@@ -52,7 +52,7 @@ struct db_share {
 #define SHARES_MAX 64
 struct db_engine {
     int concurrency, current;
-    int64_t closed_since, paused_until, moved_at, last_success_at; /* -1: null */
+    int64_t closed_since, paused_until, moved_at, halved_at, last_success_at; /* -1: null */
     int probes;
     char recent[21];
     struct db_share share[SHARES_MAX];

@@ -88,13 +88,13 @@ static void move_health(struct db_engine *e, int64_t now, const struct share_rep
         e->probes = 0;
         e->paused_until = now + 1000;
         e->recent[0] = '\0';
-    } else if (e->closed_since < 0 && e->moved_at <= now - 1000) {
-        if (strchr(report->tries, 's') != NULL) {
+    } else if (e->closed_since < 0 && strchr(report->tries, 's') != NULL) {
+        if (e->halved_at <= now - 1000) {
             e->current = e->current / 2 > 1 ? e->current / 2 : 1;
-            e->moved_at = now;
-        } else if (e->current < e->concurrency) {
-            climb(e, now);
+            e->moved_at = e->halved_at = now;
         }
+    } else if (e->closed_since < 0 && e->moved_at <= now - 1000 && e->current < e->concurrency) {
+        climb(e, now);
     }
     if (report->retry_after_ms > 0 && now + report->retry_after_ms > e->paused_until)
         e->paused_until = now + report->retry_after_ms;

@@ -13,6 +13,7 @@ $$;
 -- Seconds go by.
 create function pg_temp.pass(p_s numeric) returns void language sql as $$
     update reveille.engine set moved_at = moved_at - p_s * interval '1 s',
+           halved_at = halved_at - p_s * interval '1 s',
            paused_until = paused_until - p_s * interval '1 s',
            last_success_at = last_success_at - p_s * interval '1 s' where engine = 'http';
     update reveille.engine_share set until = until - p_s * interval '1 s',
@@ -69,6 +70,9 @@ select is(current, 5, 'at most once a second') from reveille.engine where engine
 select pg_temp.pass(2);
 select pg_temp.ask('a', 100, '{"tries": ".."}');
 select is(current, 7, 'it climbs by one a second while all is well')
+  from reveille.engine where engine = 'http';
+select pg_temp.ask('a', 100, '{"tries": "s"}');
+select is(current, 3, 'a climb that was too much is taken back at once')
   from reveille.engine where engine = 'http';
 select pg_temp.pass(3600);
 select pg_temp.ask('a', 100, '{"tries": "..", "ok": 2}');
