@@ -140,7 +140,7 @@ static void refusals(void **state)
     assert_int_equal(judge(&j, 1, false, false), SETTLE_NOT_OPEN);
     assert_int_equal(judge(&j, 2, false, false), SETTLE_BAD_DATA);
     assert_string_equal(j.answer.err.code, "P0001");
-    assert_int_equal(judge(&j, 4, false, false), SETTLE_REFUSED);
+    assert_int_equal(judge(&j, 4, false, false), SETTLE_FORBIDDEN);
     assert_int_equal(judge(&j, 3, false, false), SETTLE_UNKNOWN); /* its link was lost */
     assert_int_equal(judge(&j, 5, false, false), SETTLE_DONE);    /* on a new one */
     judging_close(&j);
