@@ -8,7 +8,7 @@
   sim      both cores in a simulated world, seeded; and the planted bugs it must catch
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
   pooler   the same, with every program behind PgBouncer in transaction mode
-  fuzz     libFuzzer on everything that reads bytes from outside, for half a minute each
+  fuzz     libFuzzer on everything that reads bytes from outside, for a minute each
   papers   the documents against the code: requirements and their tests, files that are named
 
 What is started here is stopped here, and what is written goes into build/ and a temporary folder.
@@ -231,7 +231,7 @@ def group_pooler(tally, parts, quick):
 
 
 def group_fuzz(tally, parts, quick):
-    counted(tally, *run(["tests/fuzz/run", "--seconds", "30"]))
+    counted(tally, *run(["tests/fuzz/run", "--seconds", "60"]))
 
 
 def group_papers(tally, parts, quick):
