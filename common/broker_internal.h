@@ -80,7 +80,7 @@ void broker_topic_job_free(struct broker_topic_job *job); /* waits for the threa
 /* broker_committed's work. */
 struct broker_offsets;
 /* Borrows wake, whose waker calls broker_offsets_serve; connects with the first question. */
-struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
+struct broker_offsets *broker_offsets_new(struct loop *loop, struct broker_wake *wake,
                                           const struct broker_property *properties,
                                           size_t property_count, struct err *err);
 /* As broker_committed; the first question's group is the handle's. */

@@ -2,8 +2,14 @@
  *
  * The question has a handle of its own, a consumer that subscribes to nothing: librdkafka goes to
  * the handle's own group when a coordinator says that it is none any more, and a producer has no
- * group (confluentinc/librdkafka#5040): a broker that restarts would take the program along. */
+ * group (confluentinc/librdkafka#5040): a broker that restarts would take the program along.
+ *
+ * And it is not librdkafka that gives a question up, but we, together with the handle: a question
+ * that it gave up while the coordinator was away, it goes on with when the coordinator is back, and
+ * aborts the process on what it has freed (confluentinc/librdkafka#4605). */
 #include "broker_internal.h"
+
+#include "clock.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -26,9 +32,11 @@ struct question {
     LIST_ENTRY(question) link;
     char *topic;
     size_t n;
+    int64_t deadline_ms; /* monotonic */
     broker_offsets_fn fn;
     void *arg;
 };
+LIST_HEAD(questions, question);
 
 struct broker_offsets {
     unsigned magic;
@@ -36,12 +44,15 @@ struct broker_offsets {
     struct broker_wake *wake;
     rd_kafka_t *rk; /* NULL until the first question */
     rd_kafka_queue_t *queue;
-    LIST_HEAD(, question) questions;
+    struct loop_timer *deadline; /* of the question that was asked first */
+    struct questions questions;
 };
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
+static void give_up(void *arg);
+
+struct broker_offsets *broker_offsets_new(struct loop *loop, struct broker_wake *wake,
                                           const struct broker_property *properties,
                                           size_t property_count, struct err *err)
 {
@@ -54,8 +65,9 @@ struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
     *o = (struct broker_offsets){.magic = OFFSETS_MAGIC, .wake = wake};
     LIST_INIT(&o->questions);
     o->conf = broker_conf_new(settings, COUNT_OF(settings), properties, property_count, err);
-    if (o->conf == NULL) {
-        free(o);
+    o->deadline = o->conf == NULL ? NULL : loop_timer_new(loop, give_up, o, err);
+    if (o->deadline == NULL) {
+        broker_offsets_free(o);
         return NULL;
     }
     return o;
@@ -86,6 +98,17 @@ static void question_free(struct question *q)
     free(q);
 }
 
+static void drop_handle(struct broker_offsets *o)
+{
+    if (o->rk != NULL) {
+        broker_wake_detach(o->queue);
+        rd_kafka_queue_destroy(o->queue);
+        broker_handle_destroy(o->rk, true);
+        o->rk = NULL;
+        o->queue = NULL;
+    }
+}
+
 void broker_offsets_free(struct broker_offsets *o)
 {
     if (o == NULL) {
@@ -94,12 +117,11 @@ void broker_offsets_free(struct broker_offsets *o)
     while (!LIST_EMPTY(&o->questions)) {
         question_free(LIST_FIRST(&o->questions));
     }
-    if (o->rk != NULL) {
-        broker_wake_detach(o->queue);
-        rd_kafka_queue_destroy(o->queue);
-        broker_handle_destroy(o->rk, true);
+    loop_timer_free(o->deadline);
+    drop_handle(o);
+    if (o->conf != NULL) {
+        rd_kafka_conf_destroy(o->conf);
     }
-    rd_kafka_conf_destroy(o->conf);
     o->magic = 0;
     free(o);
 }
@@ -159,6 +181,44 @@ static void offsets_answered(rd_kafka_event_t *ev)
     question_free(q);
 }
 
+static void rearm(struct broker_offsets *o)
+{
+    struct question *q;
+    int64_t first_ms = INT64_MAX;
+
+    LIST_FOREACH (q, &o->questions, link) {
+        if (q->deadline_ms < first_ms) {
+            first_ms = q->deadline_ms;
+        }
+    }
+    if (first_ms == INT64_MAX) {
+        loop_timer_disarm(o->deadline);
+    } else {
+        loop_timer_arm(o->deadline, first_ms - clock_mono_ms());
+    }
+}
+
+/* The timer: one question has waited for too long, and what keeps it keeps them all, the one
+ * coordinator. Whoever is told so may ask again at once: that is another question. */
+static void give_up(void *arg)
+{
+    struct broker_offsets *o = CHECK_MAGIC(struct broker_offsets, arg, OFFSETS_MAGIC);
+    struct questions given_up = LIST_HEAD_INITIALIZER(given_up);
+    struct err err = ERR_INIT;
+    struct question *q;
+
+    drop_handle(o);
+    (void)broker_err(&err, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL);
+    while ((q = LIST_FIRST(&o->questions)) != NULL) {
+        LIST_REMOVE(q, link);
+        LIST_INSERT_HEAD(&given_up, q, link);
+    }
+    while ((q = LIST_FIRST(&given_up)) != NULL) {
+        q->fn(q->arg, q->topic, NULL, 0, &err);
+        question_free(q);
+    }
+}
+
 void broker_offsets_serve(struct broker_offsets *o)
 {
     rd_kafka_event_t *ev;
@@ -169,6 +229,7 @@ void broker_offsets_serve(struct broker_offsets *o)
         } /* what is wrong with a broker, the producer's handle reports */
         rd_kafka_event_destroy(ev);
     }
+    rearm(o);
 }
 
 /* ---- questions ----------------------------------------------------------------------------- */
@@ -184,7 +245,7 @@ static void ask(struct broker_offsets *o, struct question *q, const char *group)
         (void)rd_kafka_topic_partition_list_add(parts, q->topic, (int32_t)i);
     }
     question = rd_kafka_ListConsumerGroupOffsets_new(group, parts);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_ADMIN_MS, NULL, 0);
+    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_LONGEST_MS, NULL, 0);
     rd_kafka_AdminOptions_set_opaque(options, q);
     LIST_INSERT_HEAD(&o->questions, q, link);
     rd_kafka_ListConsumerGroupOffsets(o->rk, &question, 1, options, o->queue);
@@ -206,12 +267,17 @@ int broker_offsets_ask(struct broker_offsets *o, const char *group, const char *
     if (q == NULL) {
         return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
     }
-    *q = (struct question){
-        .magic = QUESTION_MAGIC, .topic = strdup(topic), .n = (size_t)n, .fn = fn, .arg = arg};
+    *q = (struct question){.magic = QUESTION_MAGIC,
+                           .topic = strdup(topic),
+                           .n = (size_t)n,
+                           .deadline_ms = clock_mono_ms() + BROKER_ADMIN_MS,
+                           .fn = fn,
+                           .arg = arg};
     if (q->topic == NULL) {
         free(q);
         return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
     }
     ask(o, q, group);
+    rearm(o);
     return 0;
 }

@@ -232,6 +232,36 @@ static void a_coordinator_that_moved_costs_a_question(void **state)
     broker_producer_free(p);
 }
 
+/* The coordinator is known, goes away for longer than a question lives, and comes back: librdkafka
+ * must not go on with a question it has given up, which ends the process. */
+static void a_coordinator_away_for_long_costs_questions(void **state)
+{
+    struct world *w = *state;
+    struct producer_log log = {0};
+    struct broker_producer *p = world_producer(w, &log);
+    struct offsets_answer answer;
+
+    if (w->mock == NULL) {
+        broker_producer_free(p);
+        skip();
+    }
+    world_topic(w, p, "away", 2);
+    ask_committed(w, p, "away", &answer);
+    rd_kafka_mock_broker_set_down(w->mock, 1);
+    for (int i = 0; i < 2; i++) {
+        answer = (struct offsets_answer){.n = 0};
+        assert_int_equal(broker_committed(p, "no-such-group", world_name(w, "away"), 2, on_offsets,
+                                          &answer, NULL),
+                         0);
+    }
+    assert_true(world_until(w, offsets_are_answered, &answer, 2 * BROKER_ADMIN_MS));
+    assert_true(answer.err.retry);
+    rd_kafka_mock_broker_set_up(w->mock, 1);
+    ask_committed(w, p, "away", &answer);
+    assert_int_equal(answer.n, 2);
+    broker_producer_free(p);
+}
+
 static void an_absent_broker_costs_time_only(void **state)
 {
     struct world *w = *state;
@@ -343,6 +373,8 @@ int main(void)
          NULL, NULL},
         {"a coordinator that moved costs a question, not the program",
          a_coordinator_that_moved_costs_a_question, NULL, NULL, NULL},
+        {"A15: a coordinator that is away for longer than a question lives costs questions only",
+         a_coordinator_away_for_long_costs_questions, NULL, NULL, NULL},
         {"A15: without a broker every question is answered in time, and free waits for nothing",
          an_absent_broker_costs_time_only, NULL, NULL, NULL},
         {"A9: after a fatal error the messages are reported and a new handle sends",
