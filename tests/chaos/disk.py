@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from stack.daemon import wait_for
+
 ROOM = 1 << 30  # bytes: far more than a campaign writes; what is not written is not taken
 
 
@@ -22,7 +24,8 @@ class SmallDisk:
                                          "reveille-chaos", self.folder)
 
     def unmount(self):
-        run("umount", self.folder)
+        """A process whose first thread has ended may still be at it with the others."""
+        wait_for(lambda: run("umount", self.folder), 30, f"end of all work in {self.folder}")
 
     def fill(self):
         """Not a byte more can be written. The size is rounded up to a page; if somebody writes
