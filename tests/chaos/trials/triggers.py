@@ -1,0 +1,86 @@
+"""A job is rung again and again within a second, at two producers at once: one run, and everybody who
+rang is told of it."""
+
+import collections
+import json
+import socket
+import statistics
+import threading
+import time
+from types import SimpleNamespace
+
+from fleet import Fleet
+from stand import judge, new_roster, Result
+from world import JOB
+
+SHORT = SimpleNamespace(triggers=200, callers=20, mentors=200)
+LONG = SimpleNamespace(triggers=1000, callers=40, mentors=500)
+
+
+def measure(stand, size, rng):
+    with stand.world() as world:
+        world.start_engine(latency=5)
+        world.start_producer()
+        world.start_producer("producer-2")
+        Fleet(world, 2)
+        new_roster(world, size.mentors)
+        answers, seconds = ring(world, size)
+        runs = {run for run, _, _ in answers}
+        statuses = collections.Counter(status for _, status, _ in answers)
+        rows = world.db.value("select count(*) from reveille.run")
+        run = min(runs, key=str)
+        world.ended(run)
+        evaluated = judge(world, run)["total_evaluated"]
+    times = sorted(1000 * took for _, _, took in answers)
+    return Result(
+        {"triggers": len(answers), "sent_within_s": seconds, "runs": rows,
+         "answers": " ".join(f"{n}×{status}" for status, n in sorted(statuses.items())),
+         "median_ms": statistics.median(times), "p99_ms": times[int(len(times) * 0.99)],
+         "max_ms": times[-1]},
+        [("one run", rows == 1 and runs == {run}),
+         ("all answered with it", set(statuses) <= {200, 202}),
+         ("exact", evaluated == size.mentors)])
+
+
+def ring(world, size):
+    """All callers at once, each one request after the other on its own connection. Returns
+    [(run, status, seconds)], and how long it took to send them all."""
+    addresses = [world.programs[name].address() for name in ("producer", "producer-2")]
+    asked = request(world.secret("scheduler"))
+    answers, sent, barrier = [], [], threading.Barrier(size.callers)
+
+    def caller(number):
+        host, _, port = addresses[number % 2].rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as link:
+            answer = link.makefile("rb")
+            barrier.wait()
+            for _ in range(size.triggers // size.callers):
+                at = time.monotonic()
+                sent.append(at)
+                link.sendall(asked)
+                status, body = read(answer)
+                answers.append((status, body, time.monotonic() - at))
+    threads = [threading.Thread(target=caller, args=(n,)) for n in range(size.callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [(json.loads(body).get("run_id"), status, took)
+            for status, body, took in answers], max(sent) - min(sent)
+
+
+def request(secret):
+    """By hand, as the reading: a client of the library would be busier than the producers."""
+    return (f"POST /v1/jobs/{JOB}/runs HTTP/1.1\r\nHost: trial\r\nX-Scheduler-Secret: {secret}\r\n"
+            "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}").encode()
+
+
+def read(answer):
+    """(status, body) of the next answer."""
+    status = int(answer.readline().split()[1])
+    length = 0
+    while (line := answer.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return status, answer.read(length)
