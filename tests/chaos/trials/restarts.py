@@ -7,7 +7,7 @@ from fleet import Fleet, pause
 from stand import judge, new_roster, Result
 
 SHORT = SimpleNamespace(restarts=2, workers=2, mentors=3000, latency=10)
-LONG = SimpleNamespace(restarts=20, workers=4, mentors=20000, latency=10)
+LONG = SimpleNamespace(restarts=20, workers=4, mentors=60000, latency=3)
 PAGE = 5    # small slices: many settles a second, so that some are under way at any moment
 
 

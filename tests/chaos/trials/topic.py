@@ -10,7 +10,7 @@ from fleet import Fleet
 from stand import judge, new_roster, Result
 from world import until
 
-SHORT = SimpleNamespace(times=1, workers=2, mentors=600, latency=50)
+SHORT = SimpleNamespace(times=1, workers=2, mentors=2000, latency=50)
 LONG = SimpleNamespace(times=10, workers=4, mentors=4000, latency=50)
 PAGE = 10
 BOUND_S = 120
