@@ -1,5 +1,5 @@
 /* See checker.h: what holds in the database and in Kafka. What holds in a worker is in
- * checker_worker.c. */
+ * checker_worker.c, what of an engine's limit in checker_engine.c. */
 #include "checker.h"
 
 #include "checker_books.h"
@@ -27,14 +27,47 @@ static int run_of(const struct world *w, const struct db_run *r)
 
 /* ---- in the database ---------------------------------------------------------------------- */
 
+static bool good(char verdict)
+{
+    return verdict != 0 && verdict != 'e' && verdict != 'u';
+}
+
+/* A replay judges who was an error or unreached in a run that has ended, and nobody else. */
+static void check_replay(struct world *w, const struct db_run *r)
+{
+    const struct checker *c = w->checker;
+    const struct db_run *parent = &w->db->run[r->parent];
+    if (!run_state_ended(parent->state) || r->roster == 0)
+        world_broken(w, "run %d is replayed while it is open, or for nobody", r->parent);
+    for (int k = 0; k < r->roster; k++) {
+        char was = c->last[r->parent][r->chosen[k]];
+        for (int i = 0; i < w->db->runs; i++)
+            for (int m = 0; w->db->run[i].parent == r->parent && m < w->db->run[i].roster; m++)
+                if (w->db->run[i].chosen[m] == r->chosen[k] && good(c->last[i][m]))
+                    was = c->last[i][m];
+        if (was == 0 || good(was))
+            world_broken(w, "run %d is replayed for subject %d, whose last outcome is '%c'",
+                         r->parent, r->chosen[k], was == 0 ? '-' : was);
+    }
+}
+
 void checker_opened(struct world *w, const struct db_run *r)
 {
     w->tally->runs++;
     for (int i = 0; i < w->db->runs; i++) {
         const struct db_run *other = &w->db->run[i];
-        if (other != r && other->job == r->job && !run_state_ended(other->state))
-            world_broken(w, "job %d has two active runs", r->job);
+        if (other != r && other->job == r->job && other->parent == r->parent &&
+            !run_state_ended(other->state))
+            world_broken(w, "job %d has two active runs, or replays of one", r->job);
     }
+    if (r->parent >= 0)
+        check_replay(w, r);
+}
+
+void checker_plans(struct world *w, const struct db_run *r, int64_t holder)
+{
+    if (r->holder != holder || r->lease_until <= w->now)
+        world_broken(w, "run %d is planned by who does not hold its lease", run_of(w, r));
 }
 
 static void check_verdict(struct world *w, const struct db_run *r, int position, char verdict)
@@ -60,8 +93,13 @@ void checker_settled(struct world *w, const struct db_run *r, int slice, const c
         world_broken(w, "run %d slice %d is settled twice", run, slice);
     if (run_state_ended(r->state))
         world_broken(w, "run %d slice %d is settled after its run has ended", run, slice);
-    for (int i = 0; i < s->n && verdicts != NULL; i++)
-        check_verdict(w, r, s->first + i, verdicts[i]);
+    if (r->shadow && s->dispatched > 0)
+        world_broken(w, "run %d is a shadow run and tells %d", run, s->dispatched);
+    for (int i = 0; i < s->n; i++) {
+        w->checker->last[run][s->first + i] = verdicts == NULL ? 'e' : verdicts[i];
+        if (verdicts != NULL)
+            check_verdict(w, r, model_db_position(r, s->first + i), verdicts[i]);
+    }
 }
 
 void checker_notified(struct world *w, int job, int position)
@@ -83,6 +121,8 @@ void checker_closed(struct world *w, const struct db_run *r)
             world_broken(w, "run %d slice %d: dispatched + suppressed differ", run, i);
         if (s->state == DB_UNREACHED && w->checker->settled[run][i] != 0)
             world_broken(w, "run %d slice %d is settled and unreached", run, i);
+        for (int k = 0; k < s->n && s->state == DB_UNREACHED; k++)
+            w->checker->last[run][s->first + k] = 'u';
         covered += s->n;
         evaluated += s->evaluated;
         skipped += s->skipped;
@@ -93,9 +133,8 @@ void checker_closed(struct world *w, const struct db_run *r)
         r->total_errors != errors || r->total_unreached != unreached ||
         r->planned != evaluated + skipped + errors + unreached)
         world_broken(w, "run %d: its totals are not the sums over its slices", run);
-    if (r->state == RUN_COMPLETED && covered != w->db->job[r->job].roster)
-        world_broken(w, "run %d completes with %d of %d subjects planned", run, covered,
-                     w->db->job[r->job].roster);
+    if (r->state == RUN_COMPLETED && covered != r->roster)
+        world_broken(w, "run %d completes with %d of %d subjects planned", run, covered, r->roster);
 }
 
 void checker_claimed_in_db(struct world *w, int run, int slice, int64_t worker)
@@ -112,11 +151,6 @@ void checker_released_in_db(struct world *w, int run, int slice, int64_t worker)
     struct claim_book *b = &w->checker->claim[run][slice];
     if (b->owner == worker)
         b->owner = 0;
-}
-
-void checker_shares_forgotten(struct world *w)
-{
-    w->checker->forgotten_at = w->now;
 }
 
 /* ---- in Kafka ----------------------------------------------------------------------------- */
@@ -172,12 +206,25 @@ void checker_published(struct world *w, struct address a, int engine, int run, i
 
 /* ---- at the end --------------------------------------------------------------------------- */
 
+/* After the replays nobody is left behind but who always fails. */
+static void check_made_good(struct world *w, const struct db_run *r)
+{
+    for (int place = 0; place < r->cursor; place++) {
+        enum subject_kind kind = model_db_kind(w, r->job, place);
+        if (kind != SUBJECT_NONSENSE && kind != SUBJECT_SICK &&
+            model_db_unresolved(w->db, r, place))
+            world_broken(w, "run %d: subject %d is unresolved after a replay", run_of(w, r), place);
+    }
+}
+
 void checker_at_rest(struct world *w)
 {
     for (int i = 0; i < w->db->runs; i++) {
         const struct db_run *r = &w->db->run[i];
         if (!run_state_ended(r->state))
             world_broken(w, "run %d is still open", i);
+        if (nemesis_made_good(w) && r->parent < 0 && !r->pruned)
+            check_made_good(w, r);
         for (int k = 0; k < r->slices; k++)
             if (r->slice[k].state == DB_DONE && w->checker->settled[i][k] != 1)
                 world_broken(w, "run %d slice %d is done, settled %d times", i, k,

@@ -1,5 +1,5 @@
-/* See checker.h: what holds in a worker: no call without a claim that is kept alive and a share
- * that outlives it, nothing held when partitions are given back or the worker leaves. */
+/* See checker.h: what holds in a worker: nothing judged without a claim that is kept alive, nothing
+ * held when partitions are given back or the worker leaves. Its calls: checker_engine.c. */
 #include "checker_books.h"
 
 #include "checker.h"
@@ -22,6 +22,11 @@ static struct holding *find(struct worker_book *b, struct pool_ref hand)
         if (b->held[i].hand.slot == hand.slot && b->held[i].hand.generation == hand.generation)
             return &b->held[i];
     return NULL;
+}
+
+struct holding *checker_holding(struct world *w, struct address a, struct pool_ref hand)
+{
+    return find(book(w, a), hand);
 }
 
 static void forget(struct worker_book *b, struct holding *h)
@@ -49,7 +54,8 @@ void checker_claim_answer(struct world *w, struct address a, struct pool_ref han
     struct holding *h = find(b, hand);
     if (outcome == CLAIM_OURS && h == NULL) {
         assert(b->count < HOLDINGS_MAX);
-        b->held[b->count++] = (struct holding){hand, run, slice, w->now, false};
+        b->held[b->count++] =
+            (struct holding){.hand = hand, .run = run, .slice = slice, .told_at = w->now};
     } else if (outcome == CLAIM_OURS) {
         h->told_at = w->now;
     } else if (outcome != CLAIM_FAILED) {
@@ -107,79 +113,19 @@ void checker_released(struct world *w, struct address a)
     book(w, a)->releases--;
 }
 
-/* ---- calls -------------------------------------------------------------------------------- */
-
-static void check_claim(struct world *w, struct address a, struct pool_ref hand, int run, int slice)
+void checker_claim_kept(struct world *w, struct address a, struct pool_ref hand, int run)
 {
-    struct worker_book *b = book(w, a);
-    const struct holding *h = find(b, hand);
+    const struct worker_book *b = book(w, a);
+    const struct holding *h = checker_holding(w, a, hand);
     if (h == NULL) {
-        world_broken(w, "worker %d judges run %d slice %d without a claim", a.process, run, slice);
+        world_broken(w, "worker %d judges a slice of run %d without a claim", a.process, run);
         return;
     }
     int64_t renewed = later(h->told_at, b->touched_at);
     renewed = later(renewed, w->process[a.process].frozen_until);
     if (!b->touching && w->now - renewed > CLAIM_RENEW_MS + TOLERANCE_MS)
         world_broken(w, "worker %d judges run %d slice %d and has not renewed its claim for %d ms",
-                     a.process, run, slice, (int)(w->now - renewed));
-}
-
-static void check_share(struct world *w, struct address a, int engine)
-{
-    const struct db_share *s = model_db_share(w->db, engine, process_name(a));
-    int64_t forgotten = w->checker->forgotten_at;
-    if (forgotten > 0 && w->now - forgotten <= SHARE_LEASE_MS + 1000)
-        return; /* leases from before still hold, and the table does not know them */
-    if (s == NULL || s->until < w->now + w->set.call_timeout_ms)
-        world_broken(w, "worker %d starts a call that can outlive its lease", a.process);
-}
-
-void checker_call(struct world *w, struct address a, int engine, struct pool_ref hand, int run,
-                  int position)
-{
-    const struct db_job *j = &w->db->job[w->db->run[run].job];
-    check_claim(w, a, hand, run, position / j->page_size);
-    check_share(w, a, engine);
-    int in_flight = model_engine_in_flight(w->engine, engine);
-    if (in_flight > w->set.concurrency)
-        world_broken(w, "%d calls in flight at engine %d, %d are allowed", in_flight, engine,
-                     w->set.concurrency);
-}
-
-static void forget_judges(struct checker *c, int64_t now)
-{
-    int kept = 0;
-    for (int i = 0; i < c->judges; i++)
-        if (c->judge[i].until > now)
-            c->judge[kept++] = c->judge[i];
-    c->judges = kept;
-}
-
-void checker_judge(struct world *w, struct address a, int engine, struct pool_ref hand, int run,
-                   int slice)
-{
-    struct checker *c = w->checker;
-    int at_it = 0;
-    check_claim(w, a, hand, run, slice);
-    check_share(w, a, engine);
-    forget_judges(c, w->now);
-    assert(c->judges < JUDGES_MAX);
-    c->judge[c->judges++] = (struct judge_book){a, hand, engine, w->now + w->set.call_timeout_ms};
-    for (int i = 0; i < c->judges; i++)
-        at_it += c->judge[i].engine == engine;
-    if (at_it > w->set.concurrency)
-        world_broken(w, "%d slices are judged at engine %d, %d are allowed", at_it, engine,
-                     w->set.concurrency);
-}
-
-void checker_judged(struct world *w, struct address a, struct pool_ref hand)
-{
-    struct checker *c = w->checker;
-    for (int i = 0; i < c->judges; i++)
-        if (c->judge[i].of.process == a.process && c->judge[i].of.incarnation == a.incarnation &&
-            c->judge[i].hand.slot == hand.slot && c->judge[i].hand.generation == hand.generation)
-            c->judge[i].until = 0;
-    forget_judges(c, w->now);
+                     a.process, run, h->slice, (int)(w->now - renewed));
 }
 
 /* ---- giving back and leaving -------------------------------------------------------------- */
@@ -209,7 +155,10 @@ void checker_unassigned(struct world *w, const struct member *m)
 
 void checker_draining(struct world *w, struct address a, int64_t drain_ms)
 {
-    book(w, a)->leave_hard = w->now + drain_ms + REVOKE_GRACE_MS;
+    struct worker_book *b = book(w, a);
+    int64_t hard = w->now + drain_ms + REVOKE_GRACE_MS;
+    if (b->leave_hard == 0 || hard < b->leave_hard)
+        b->leave_hard = hard; /* told twice, it goes by the shorter */
 }
 
 void checker_left(struct world *w, struct address a)
@@ -217,7 +166,7 @@ void checker_left(struct world *w, struct address a)
     const struct worker_book *b = book(w, a);
     if (b->leave_hard == 0)
         world_broken(w, "worker %d leaves and was not told to", a.process);
-    if (model_engine_calls_of(w->engine, a) > 0)
+    if (model_engine_calls_of(w->engine, a, -1) > 0)
         world_broken(w, "worker %d leaves with calls in flight", a.process);
     if (w->now < b->leave_hard && (b->releases > 0 || held_now(b) > 0))
         world_broken(w, "worker %d leaves with %d claims and %d releases under way", a.process,

@@ -1,10 +1,10 @@
-/* See model_db.h: jobs, runs and their leases; the producer's functions. */
+/* See model_db.h: jobs, runs and their leases; the producer's functions. How runs end is in
+ * model_ending.c. */
 #include "model_db.h"
 
 #include "checker.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define DEADLINE_LONG_MS (12 * 3600 * 1000)
 
@@ -16,13 +16,17 @@ struct model_db *model_db_new(struct world *w)
         struct db_job *j = &db->job[i];
         j->engine = (int)world_between(w, 0, w->set.engines - 1);
         j->page_size = (int)world_between(w, 1, SUBJECTS_MAX);
-        int slices = (int)world_between(w, i == 0 ? 20 : 1, i == 0 ? SLICES_MAX - 2 : 12);
+        int slices = (int)world_between(w, i == 0 ? 20 : 1,
+                                        i == 0   ? SLICES_MAX - 2
+                                        : i == 1 ? 12
+                                                 : 3);
         j->roster = (slices - 1) * j->page_size + (int)world_between(w, 1, j->page_size);
         j->notified = world_data((size_t)j->roster);
     }
     for (int i = 0; i < ENGINES_MAX; i++)
         db->engine[i] = (struct db_engine){.concurrency = w->set.concurrency,
                                            .current = w->set.concurrency,
+                                           .partitions = w->set.partitions,
                                            .closed_since = -1,
                                            .paused_until = -1,
                                            .moved_at = -1,
@@ -43,12 +47,17 @@ void model_db_free(struct model_db *db)
 struct db_run *model_db_run(struct model_db *db, const struct uuid *id)
 {
     int i = (int)id->b[15] - 1;
-    return i >= 0 && i < db->runs ? &db->run[i] : NULL;
+    return i >= 0 && i < db->runs && !db->run[i].pruned ? &db->run[i] : NULL;
 }
 
 static bool active(const struct db_run *r)
 {
     return !run_state_ended(r->state);
+}
+
+int model_db_position(const struct db_run *r, int place)
+{
+    return r->parent < 0 ? place : r->chosen[place];
 }
 
 /* ---- subjects ----------------------------------------------------------------------------- */
@@ -110,9 +119,33 @@ static struct db_run *lapsed(struct model_db *db)
 static bool job_is_running(const struct model_db *db, int job)
 {
     for (int i = 0; i < db->runs; i++)
-        if (db->run[i].job == job && active(&db->run[i]))
+        if (db->run[i].job == job && db->run[i].parent < 0 && active(&db->run[i]))
             return true;
     return false;
+}
+
+static struct db_run *new_run(struct model_db *db, int job, int64_t holder)
+{
+    struct world *w = db->world;
+    const struct db_job *j = &db->job[job];
+    bool hurried = w->set.on[FAULT_DEADLINE] && world_chance(w, 100);
+    int64_t deadline = hurried ? world_between(w, 5000, 40000) : DEADLINE_LONG_MS;
+    struct db_run *r = &db->run[db->runs++];
+    *r = (struct db_run){.job = job,
+                         .planned = -1,
+                         .parent = -1,
+                         .page_size = j->page_size,
+                         .roster = j->roster,
+                         .shadow = w->set.on[FAULT_SHADOW] && world_chance(w, 200),
+                         .holder = holder,
+                         .fence = 1,
+                         .lease_until = w->now + LEASE_MS,
+                         .deadline_at = w->now + deadline,
+                         .requested_at = j->requested_at};
+    r->id.b[15] = (uint8_t)db->runs;
+    if (r->shadow)
+        world_count(w, FAULT_SHADOW);
+    return r;
 }
 
 struct db_run *model_db_open_run(struct model_db *db, int64_t holder, bool *ret_takeover)
@@ -133,17 +166,7 @@ struct db_run *model_db_open_run(struct model_db *db, int64_t holder, bool *ret_
         if (j->requests == 0 || job_is_running(db, job) || db->runs == RUNS_MAX)
             continue;
         j->requests--;
-        bool hurried = world_chance(w, 60);
-        int64_t deadline = hurried ? world_between(w, 5000, 40000) : DEADLINE_LONG_MS;
-        r = &db->run[db->runs++];
-        *r = (struct db_run){.job = job,
-                             .planned = -1,
-                             .holder = holder,
-                             .fence = 1,
-                             .lease_until = w->now + LEASE_MS,
-                             .deadline_at = w->now + deadline,
-                             .requested_at = j->requested_at};
-        r->id.b[15] = (uint8_t)db->runs;
+        r = new_run(db, job, holder);
         checker_opened(w, r);
         return r;
     }
@@ -168,18 +191,17 @@ void model_db_give_up(struct model_db *db, const struct uuid *id, int64_t holder
 
 /* ---- plan --------------------------------------------------------------------------------- */
 
-static void add_slice(struct model_db *db, struct db_run *r)
+void model_db_add_slice(struct model_db *db, struct db_run *r)
 {
-    const struct db_job *j = &db->job[r->job];
-    int left = j->roster - r->cursor;
-    int n = left < j->page_size ? left : j->page_size;
-    r->slice[r->slices] =
-        (struct db_slice){.first = r->cursor,
-                          .n = n,
-                          .partition = (r->slices + r->id.b[15] * 3) % db->world->set.partitions,
-                          .moved_at = -1,
-                          .published_at = -1,
-                          .published_offset = -1};
+    int left = r->roster - r->cursor;
+    int n = left < r->page_size ? left : r->page_size;
+    int partitions = db->engine[db->job[r->job].engine].partitions;
+    r->slice[r->slices] = (struct db_slice){.first = r->cursor,
+                                            .n = n,
+                                            .partition = (r->slices + r->id.b[15] * 3) % partitions,
+                                            .moved_at = -1,
+                                            .published_at = -1,
+                                            .published_offset = -1};
     r->slices++;
     r->cursor += n;
 }
@@ -193,28 +215,41 @@ static void put_planned(const struct db_run *r, enum plan_outcome outcome,
         ret->cursor = model_db_subject(r->job, r->cursor - 1);
 }
 
-bool model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
-                        int cursor, int pages, struct planned_pages *ret)
+bool model_db_may_plan(const struct model_db *db, const struct db_run *r, int64_t holder,
+                       int64_t fence, int cursor)
 {
-    struct db_run *r = model_db_run(db, id);
-    if (r->state != RUN_PLANNING || r->cursor != cursor || r->holder != holder ||
-        r->fence != fence || r->lease_until <= db->world->now) {
-        put_planned(r, PLAN_STALE, ret);
-        return true;
-    }
+    return r->state == RUN_PLANNING && r->cursor == cursor && r->holder == holder &&
+           r->fence == fence && r->lease_until > db->world->now;
+}
+
+bool model_db_add_pages(struct model_db *db, struct db_run *r, int pages, struct planned_pages *ret)
+{
     const struct db_job *j = &db->job[r->job];
     if (j->broken_until > db->world->now)
         return false;
     int before = r->cursor;
-    for (int i = 0; i < pages && r->cursor < j->roster; i++)
-        add_slice(db, r);
-    bool last = r->cursor - before < pages * j->page_size;
+    for (int i = 0; i < pages && r->cursor < r->roster; i++)
+        model_db_add_slice(db, r);
+    bool last = r->cursor - before < pages * r->page_size;
     if (last) {
         r->state = RUN_RUNNING;
         r->planned = r->cursor;
     }
     put_planned(r, last ? PLAN_LAST : PLAN_MORE, ret);
     return true;
+}
+
+bool model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
+                        int cursor, int pages, struct planned_pages *ret)
+{
+    struct db_run *r = model_db_run(db, id);
+    if (r == NULL || !model_db_may_plan(db, r, holder, fence, cursor)) {
+        *ret = (struct planned_pages){.outcome = PLAN_STALE};
+        if (r != NULL)
+            put_planned(r, PLAN_STALE, ret);
+        return true;
+    }
+    return model_db_add_pages(db, r, pages, ret);
 }
 
 /* ---- publish ------------------------------------------------------------------------------ */
@@ -224,7 +259,7 @@ int model_db_draw(struct model_db *db, const struct uuid *id, int after, int lim
 {
     const struct db_run *r = model_db_run(db, id);
     int n = 0;
-    for (int i = after + 1; i < r->slices && n < limit; i++)
+    for (int i = after + 1; r != NULL && i < r->slices && n < limit; i++)
         if (r->slice[i].state == DB_PENDING && r->slice[i].published_at < 0)
             ret_slices[n++] = (struct drawn_slice){i, r->slice[i].partition};
     return n;
@@ -234,7 +269,7 @@ void model_db_note_published(struct model_db *db, const struct uuid *id, const i
                              const int64_t *offsets, int n)
 {
     struct db_run *r = model_db_run(db, id);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; r != NULL && i < n; i++) {
         struct db_slice *s = &r->slice[slices[i]];
         if (s->state != DB_PENDING)
             continue;
@@ -260,7 +295,7 @@ int model_db_overdue(struct model_db *db, const struct uuid *id, int limit,
     const struct db_run *r = model_db_run(db, id);
     int64_t stale = db->world->now - CLAIM_STALE_MS;
     int n = 0;
-    for (int i = 0; i < r->slices && n < limit; i++) {
+    for (int i = 0; r != NULL && i < r->slices && n < limit; i++) {
         const struct db_slice *s = &r->slice[i];
         int64_t moved = s->published_at > s->moved_at ? s->published_at : s->moved_at;
         if (s->state != DB_PENDING || (s->claimed_by != 0 && s->moved_at >= stale) ||
@@ -282,66 +317,4 @@ void model_db_progress(struct model_db *db, const struct uuid *id, struct run_pr
     ret->planned = r->planned;
     for (int i = 0; i < r->slices; i++)
         ret->pending += r->slice[i].state == DB_PENDING;
-}
-
-/* ---- the end of a run --------------------------------------------------------------------- */
-
-static void finish(struct model_db *db, struct db_run *r, enum run_state state)
-{
-    r->state = state;
-    if (r->planned < 0)
-        r->planned = r->cursor;
-    for (int i = 0; i < r->slices; i++) {
-        r->total_evaluated += r->slice[i].evaluated;
-        r->total_skipped += r->slice[i].skipped;
-        r->total_errors += r->slice[i].errors;
-        r->total_unreached += r->slice[i].unreached;
-    }
-    checker_closed(db->world, r);
-}
-
-bool model_db_close(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence)
-{
-    struct db_run *r = model_db_run(db, id);
-    if (!active(r))
-        return true;
-    if (r->state != RUN_RUNNING || r->holder != holder || r->fence != fence)
-        return false;
-    for (int i = 0; i < r->slices; i++)
-        if (r->slice[i].state == DB_PENDING)
-            return false;
-    finish(db, r, RUN_COMPLETED);
-    return true;
-}
-
-bool model_db_fail(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence)
-{
-    struct db_run *r = model_db_run(db, id);
-    if (!active(r))
-        return true;
-    if (r->state != RUN_PLANNING || r->holder != holder || r->fence != fence)
-        return false;
-    model_db_cancel(db, r, RUN_FAILED);
-    return true;
-}
-
-void model_db_cancel(struct model_db *db, struct db_run *r, enum run_state state)
-{
-    if (!active(r))
-        return;
-    for (int i = 0; i < r->slices; i++)
-        if (r->slice[i].state == DB_PENDING) {
-            r->slice[i].state = DB_UNREACHED;
-            r->slice[i].unreached = r->slice[i].n;
-        }
-    finish(db, r, state == RUN_PARTIAL && r->state == RUN_PLANNING ? RUN_FAILED : state);
-}
-
-void model_db_end_overdue(struct model_db *db)
-{
-    for (int i = 0; i < db->runs; i++)
-        if (active(&db->run[i]) && db->run[i].deadline_at < db->world->now) {
-            world_count(db->world, FAULT_DEADLINE);
-            model_db_cancel(db, &db->run[i], RUN_PARTIAL);
-        }
 }

@@ -13,7 +13,7 @@
 enum db_slice_state { DB_PENDING, DB_DONE, DB_UNREACHED };
 
 struct db_slice {
-    int first, n; /* subjects: positions in the job's roster */
+    int first, n; /* subjects: places in the run's roster */
     int partition;
     enum db_slice_state state;
     int attempt;
@@ -21,13 +21,20 @@ struct db_slice {
     int64_t moved_at, published_at, published_offset; /* -1: never */
     int rings;
     int evaluated, skipped, errors, unreached, dispatched, suppressed;
+    unsigned failed; /* a bit each subject that ended as an error */
 };
 
 struct db_run {
     int job;
     struct uuid id;
     enum run_state state;
-    int cursor; /* subjects planned so far */
+    bool shadow, pruned; /* pruned: there is no such row any more */
+    int parent;          /* of a replay: the run's index; -1: none */
+    int page_size;
+    int roster;                                /* subjects */
+    int16_t chosen[SLICES_MAX * SUBJECTS_MAX]; /* a replay's: places in the job's roster */
+    int64_t locked_until;                      /* a page that is under way holds its row's lock */
+    int cursor;                                /* subjects planned so far */
     int slices;
     int planned; /* subjects; -1 while planning */
     struct db_slice slice[SLICES_MAX];
@@ -51,7 +58,7 @@ struct db_share {
 
 #define SHARES_MAX 64
 struct db_engine {
-    int concurrency, current;
+    int concurrency, current, partitions;
     int64_t closed_since, paused_until, moved_at, halved_at, last_success_at; /* -1: null */
     int probes;
     char recent[21];
@@ -74,7 +81,13 @@ void model_db_free(struct model_db *db);
 void model_db_request(struct model_db *db, int job);
 /* NULL: nothing to open. */
 struct db_run *model_db_open_run(struct model_db *db, int64_t holder, bool *ret_takeover);
-/* False: refused, the job's source is broken. */
+/* Whether the page may be planned: it is being planned, that is its cursor, and the lease holds. */
+bool model_db_may_plan(const struct model_db *db, const struct db_run *r, int64_t holder,
+                       int64_t fence, int cursor);
+/* Adds them, whoever asks. False: refused, the job's source is broken. */
+bool model_db_add_pages(struct model_db *db, struct db_run *r, int pages,
+                        struct planned_pages *ret);
+/* Both in one. */
 bool model_db_plan_page(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence,
                         int cursor, int pages, struct planned_pages *ret);
 int model_db_draw(struct model_db *db, const struct uuid *id, int after, int limit,
@@ -86,6 +99,11 @@ int model_db_overdue(struct model_db *db, const struct uuid *id, int limit,
                      struct overdue_slice *ret_slices);
 bool model_db_renew(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
 void model_db_give_up(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
+/* A subject's place in its job's roster, by its place in the run's. */
+int model_db_position(const struct db_run *r, int place);
+void model_db_add_slice(struct model_db *db, struct db_run *r);
+
+/* ---- model_ending.c: how runs end */
 /* True: it has ended, now or before. */
 bool model_db_close(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
 bool model_db_fail(struct model_db *db, const struct uuid *id, int64_t holder, int64_t fence);
@@ -94,6 +112,16 @@ void model_db_end_overdue(struct model_db *db);
 struct db_run *model_db_run(struct model_db *db, const struct uuid *id); /* NULL: no such run */
 int64_t
 model_db_ring_wait(const struct db_slice *s); /* after going stale, until it is rung again */
+
+/* ---- model_operator.c: what an operator does */
+/* NULL: refused (it, or a replay of it, is open), or nobody is left to replay. */
+struct db_run *model_db_open_replay(struct model_db *db, struct db_run *of, bool errors,
+                                    bool unreached, int page_size);
+/* Whether the subject's last outcome is an error, or unreached; of a run or any replay of it. */
+bool model_db_unresolved(const struct model_db *db, const struct db_run *parent, int position);
+void model_db_set_limit(struct model_db *db, int engine, int concurrency);
+/* False: it is open, or has or is a replay. */
+bool model_db_prune(struct model_db *db, struct db_run *r);
 
 /* ---- model_slice.c: the worker's functions */
 bool model_db_holds(struct model_db *db, const struct uuid *id,

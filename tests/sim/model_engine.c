@@ -51,7 +51,7 @@ void model_engine_weather(struct model_engine *e, int engine, enum weather now)
 bool model_engine_refuses(struct model_engine *e, int engine)
 {
     enum weather now = e->weather[engine];
-    return now != FAIR && (now != SLOWER || world_chance(e->world, 600));
+    return now != FAIR && now != GARBAGE && (now != SLOWER || world_chance(e->world, 600));
 }
 
 void model_engine_judged_in_bulk(struct model_engine *e, int run, int position)
@@ -77,11 +77,12 @@ static bool same(struct address a, struct address b)
     return a.process == b.process && a.incarnation == b.incarnation;
 }
 
-int model_engine_calls_of(const struct model_engine *e, struct address worker)
+int model_engine_calls_of(const struct model_engine *e, struct address worker, int engine)
 {
     int n = 0;
     for (int i = 0; i < e->count; i++)
-        n += same(e->running[i]->of, worker) && !e->running[i]->aborted;
+        n += same(e->running[i]->of, worker) && !e->running[i]->aborted &&
+             (engine < 0 || e->running[i]->engine == engine);
     return n;
 }
 
@@ -140,7 +141,8 @@ static struct answer *answer_of(struct world *w, const struct running *r)
     case SLOW_DOWN:
         a = answer_failed(ERR_NETWORK, TRY_SLOWER, true, "slower");
         a->refused = true;
-        a->retry_after_ms = world_chance(w, 300) ? (int)world_between(w, 100, 3000) : 0;
+        if (world_fault(w, FAULT_RETRY_AFTER, 300))
+            a->retry_after_ms = (int)world_between(w, 100, world_chance(w, 100) ? 60000 : 3000);
         return a;
     }
     return NULL;
@@ -152,7 +154,7 @@ static void answered(struct world *w, void *data)
     if (!r->ended) { /* in the engine it ends now, whatever has become of who called */
         r->ended = true;
         forget(r->engine_model, r);
-        if (r->verdict == VERDICT)
+        if (r->verdict == VERDICT || (r->verdict == TOO_LATE && world_chance(w, 500)))
             r->engine_model->judged[r->run][r->position] = true;
     }
     if (!process_ready(w, r->of, answered, r))
@@ -184,6 +186,8 @@ static enum verdict healthy(struct world *w, const struct running *r)
 static enum verdict decide(struct model_engine *e, const struct running *r)
 {
     struct world *w = e->world;
+    if (w->process[r->of.process].engine_cut_until > w->now)
+        return NO_CONNECTION;
     switch (e->weather[r->engine]) {
     case FAIR:
         return healthy(w, r);
@@ -195,6 +199,8 @@ static enum verdict decide(struct model_engine *e, const struct running *r)
         return world_chance(w, 600) ? SLOW_DOWN : healthy(w, r);
     case BROKEN:
         return FAULTY;
+    case GARBAGE:
+        return NONSENSE;
     }
     return VERDICT;
 }

@@ -6,7 +6,7 @@
 #include "pool_core.h"
 #include "world.h"
 
-enum weather { FAIR, DOWN, HANGS, SLOWER, BROKEN };
+enum weather { FAIR, DOWN, HANGS, SLOWER, BROKEN, GARBAGE };
 
 struct model_engine;
 
@@ -19,8 +19,8 @@ void model_engine_call(struct model_engine *e, struct address worker, int engine
 void model_engine_abort(struct model_engine *e, struct address worker, int engine,
                         struct pool_ref slice);
 int model_engine_in_flight(const struct model_engine *e, int engine);
-/* Calls of that worker that it still waits for, all engines. */
-int model_engine_calls_of(const struct model_engine *e, struct address worker);
+/* Calls of that worker that it still waits for, of one engine or of all (-1). */
+int model_engine_calls_of(const struct model_engine *e, struct address worker, int engine);
 /* Whether a verdict on that subject was ever given in that run. */
 bool model_engine_judged(const struct model_engine *e, int run, int position);
 void model_engine_judged_in_bulk(struct model_engine *e, int run, int position);

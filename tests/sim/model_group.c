@@ -30,6 +30,16 @@ struct member *model_kafka_member(struct model_kafka *k, struct address worker)
     return NULL;
 }
 
+/* True: it waits until its member is not cut off any more. */
+static bool cut_off(struct world *w, struct to_member *e, event_fn fn)
+{
+    const struct member *m = model_kafka_member(e->kafka, e->to);
+    if (m->cut_until <= w->now)
+        return false;
+    world_at(w, m->cut_until, fn, e);
+    return true;
+}
+
 static void forget_positions(struct member *m)
 {
     m->generation = 0;
@@ -43,7 +53,7 @@ static void forget_positions(struct member *m)
 static void assigned(struct world *w, void *data)
 {
     struct to_member *e = data;
-    if (!process_ready(w, e->to, assigned, e))
+    if (!process_ready(w, e->to, assigned, e) || cut_off(w, e, assigned))
         return;
     struct model_kafka *k = e->kafka;
     struct member *m = model_kafka_member(k, e->to);
@@ -76,7 +86,7 @@ static void deal(struct model_kafka *k)
         joined[i]->generation = k->generation;
     }
     for (int t = 0; t < ENGINES_MAX && n > 0; t++)
-        for (int p = 0; p < k->world->set.partitions && k->topic[t].exists; p++)
+        for (int p = 0; p < k->topic[t].partitions && k->topic[t].exists; p++)
             joined[next++ % n]->at[t][p] =
                 (struct position){.assigned = true, .stored = -1, .sent = -1};
     for (int i = 0; i < n; i++)
@@ -97,7 +107,7 @@ static void deal_if_all_joined(struct model_kafka *k)
 static void give_back(struct world *w, void *data)
 {
     struct to_member *e = data;
-    if (!process_ready(w, e->to, give_back, e))
+    if (!process_ready(w, e->to, give_back, e) || cut_off(w, e, give_back))
         return;
     struct member *m = model_kafka_member(e->kafka, e->to);
     bool current = e->kafka->balancing && e->generation == e->kafka->generation;
@@ -149,7 +159,8 @@ void model_kafka_expel(struct model_kafka *k, struct address worker)
         return;
     m->in_group = m->joined = false;
     forget_positions(m);
-    send(k, m, world_between(k->world, 1, 300), lost);
+    /* who is cut off finds it out by its own clock */
+    send(k, m, world_between(k->world, 1, m->cut_until > k->world->now ? 5000 : 300), lost);
     if (k->balancing)
         deal_if_all_joined(k);
     else
@@ -165,6 +176,8 @@ void model_kafka_watch(struct model_kafka *k)
         if (m->silent_since == 0 && !(same && p->alive))
             m->silent_since = same ? p->silent_since : k->world->now;
         int64_t silent = m->silent_since != 0 ? m->silent_since : p->silent_since;
+        if (m->cut_until > k->world->now && m->cut_since < silent)
+            silent = m->cut_since;
         if (m->in_group && silent <= k->world->now - BROKER_SESSION_MS)
             model_kafka_expel(k, m->of);
     }
@@ -208,7 +221,7 @@ static void commit_stored(struct model_kafka *k, struct member *m, bool at_once)
             if (!at->assigned || at->stored == at->sent)
                 continue;
             at->sent = at->stored;
-            if (nemesis_kafka_away(k->world) ||
+            if (nemesis_kafka_away(k->world) || m->cut_until > k->world->now ||
                 world_fault(k->world, FAULT_COMMIT_LOST, k->world->set.message_faults)) {
                 at->sent = -1; /* the next interval tries again */
                 continue;
@@ -248,7 +261,7 @@ void model_kafka_store(struct model_kafka *k, struct address worker, struct pool
 static void joins(struct world *w, void *data)
 {
     struct to_member *e = data;
-    if (!process_ready(w, e->to, joins, e))
+    if (!process_ready(w, e->to, joins, e) || cut_off(w, e, joins))
         return;
     struct model_kafka *k = e->kafka;
     struct member *m = model_kafka_member(k, e->to);
@@ -285,6 +298,10 @@ void model_kafka_unassign(struct model_kafka *k, struct address worker)
         return;
     }
     commit_stored(k, m, true);
+    if (m->cut_until > k->world->now) { /* nobody hears of it, until its session has ended */
+        model_kafka_expel(k, worker);
+        return;
+    }
     forget_positions(m);
     m->joined = true;
     deal_if_all_joined(k);
@@ -293,7 +310,7 @@ void model_kafka_unassign(struct model_kafka *k, struct address worker)
 void model_kafka_leave(struct model_kafka *k, struct address worker)
 {
     struct member *m = model_kafka_member(k, worker);
-    if (m == NULL || !m->in_group)
+    if (m == NULL || !m->in_group || m->cut_until > k->world->now)
         return;
     commit_stored(k, m, true);
     m->in_group = m->joined = false;
@@ -302,4 +319,32 @@ void model_kafka_leave(struct model_kafka *k, struct address worker)
         deal_if_all_joined(k);
     else
         model_kafka_rebalance(k);
+}
+
+/* ---- cut off ------------------------------------------------------------------------------ */
+
+static void back(struct world *w, void *data)
+{
+    struct to_member *e = data;
+    if (!process_ready(w, e->to, back, e))
+        return;
+    worker_messages_waiting(w, e->to.process); /* what came meanwhile is fetched now */
+    free(e);
+}
+
+void model_kafka_cut(struct model_kafka *k, struct address worker, int64_t until)
+{
+    struct member *m = model_kafka_member(k, worker);
+    if (m->cut_until > k->world->now)
+        return;
+    m->cut_since = k->world->now;
+    m->cut_until = until;
+    send(k, m, until - k->world->now, back);
+}
+
+void model_kafka_mend(struct model_kafka *k)
+{
+    for (int i = 0; i < k->members; i++)
+        if (k->member[i].cut_until > k->world->now)
+            k->member[i].cut_until = k->world->now;
 }

@@ -21,14 +21,16 @@ struct log_entry {
 #define STILL_ENOUGH_MS (OFFSET_STILL_MS - 5000) /* seen late by the producer, at most so much */
 
 struct log {
-    struct log_entry *entry; /* owned, LOG_MAX */
-    int64_t end, committed;  /* -1: none */
-    int64_t still_since;     /* that has not moved since then, with something to read */
+    struct log_entry *entry; /* owned, room of them */
+    int room;
+    int64_t end, committed; /* -1: none */
+    int64_t still_since;    /* that has not moved since then, with something to read */
     int64_t stood_until; /* until then it had not moved for so long that it was no lag; 0: never */
 };
 
 struct topic_model {
     bool exists;
+    int partitions;
     bool anew; /* was emptied or gone once: offsets may say anything from then on */
     struct log part[PARTITIONS_MAX];
 };
@@ -40,12 +42,13 @@ struct position {
 
 struct member {
     struct address of;
-    int64_t silent_since;  /* its process is dead since then; 0: it lives */
-    bool in_group, joined; /* joined: holds nothing, waits for the assignment */
-    bool revoking;         /* was told to give back; has not yet */
-    int generation;        /* of what it holds; 0: nothing */
-    int64_t asked_at;      /* when it was told to give back */
-    bool lost;             /* ... because it was too late already */
+    int64_t silent_since;         /* its process is dead since then; 0: it lives */
+    bool in_group, joined;        /* joined: holds nothing, waits for the assignment */
+    bool revoking;                /* was told to give back; has not yet */
+    int generation;               /* of what it holds; 0: nothing */
+    int64_t asked_at;             /* when it was told to give back */
+    int64_t cut_since, cut_until; /* nothing passes between it and the brokers */
+    bool lost;                    /* ... because it was too late already */
     struct position at[ENGINES_MAX][PARTITIONS_MAX];
 };
 
@@ -64,8 +67,8 @@ void model_kafka_free(struct model_kafka *k);
 /* ---- model_log.c */
 /* Puts a message into the log; who consumes the partition hears of it when it is visible. */
 void model_kafka_append(struct model_kafka *k, int engine, int partition, struct log_entry e);
-/* Makes sure of the topic; false: not possible now. */
-bool model_kafka_ensure(struct model_kafka *k, int engine);
+/* Makes sure of the topic, with so many partitions at least; false: not possible now. */
+bool model_kafka_ensure(struct model_kafka *k, int engine, int partitions);
 void model_kafka_empty(struct model_kafka *k, int engine, bool keep_offsets);
 void model_kafka_remove(struct model_kafka *k, int engine);
 /* The next message of a partition of that worker. */
@@ -83,6 +86,8 @@ void model_kafka_store(struct model_kafka *k, struct address worker, struct pool
 void model_kafka_rebalance(struct model_kafka *k);
 /* Throws a member out as if its session had ended. */
 void model_kafka_expel(struct model_kafka *k, struct address worker);
+void model_kafka_cut(struct model_kafka *k, struct address worker, int64_t until);
+void model_kafka_mend(struct model_kafka *k); /* every cut is over */
 struct member *model_kafka_member(struct model_kafka *k, struct address worker); /* NULL: none */
 /* Once a second: members whose process has been silent for a session are thrown out. */
 void model_kafka_watch(struct model_kafka *k);

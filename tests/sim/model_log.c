@@ -10,12 +10,11 @@ struct model_kafka *model_kafka_new(struct world *w)
 {
     struct model_kafka *k = world_data(sizeof(*k));
     k->world = w;
-    for (int e = 0; e < ENGINES_MAX; e++)
-        for (int p = 0; p < w->set.partitions; p++)
-            k->topic[e].part[p] =
-                (struct log){.entry = world_data(LOG_MAX * sizeof(struct log_entry)),
-                             .committed = -1,
-                             .still_since = w->now};
+    for (int e = 0; e < ENGINES_MAX; e++) {
+        k->topic[e].partitions = w->set.partitions;
+        for (int p = 0; p < PARTITIONS_MAX; p++)
+            k->topic[e].part[p] = (struct log){.committed = -1, .still_since = w->now};
+    }
     return k;
 }
 
@@ -29,12 +28,13 @@ void model_kafka_free(struct model_kafka *k)
 
 /* ---- topics ------------------------------------------------------------------------------- */
 
-bool model_kafka_ensure(struct model_kafka *k, int engine)
+bool model_kafka_ensure(struct model_kafka *k, int engine, int partitions)
 {
     struct topic_model *t = &k->topic[engine];
     if (nemesis_kafka_away(k->world))
         return false;
-    if (!t->exists) {
+    if (!t->exists || partitions > t->partitions) {
+        t->partitions = !t->exists || partitions > t->partitions ? partitions : t->partitions;
         t->exists = true;
         model_kafka_rebalance(k);
     }
@@ -45,7 +45,7 @@ void model_kafka_empty(struct model_kafka *k, int engine, bool keep_offsets)
 {
     struct topic_model *t = &k->topic[engine];
     t->anew = true;
-    for (int p = 0; p < k->world->set.partitions; p++) {
+    for (int p = 0; p < PARTITIONS_MAX; p++) {
         t->part[p].end = 0;
         if (keep_offsets || t->part[p].committed < 0)
             continue;
@@ -97,6 +97,16 @@ static void visible(struct world *w, void *data)
     free(a);
 }
 
+static void make_room(struct log *l)
+{
+    if (l->end < l->room)
+        return;
+    l->room = l->room == 0 ? 32 : 2 * l->room;
+    l->entry = realloc(l->entry, (size_t)l->room * sizeof(*l->entry));
+    if (l->entry == NULL)
+        abort();
+}
+
 void model_kafka_append(struct model_kafka *k, int engine, int partition, struct log_entry e)
 {
     struct world *w = k->world;
@@ -107,6 +117,7 @@ void model_kafka_append(struct model_kafka *k, int engine, int partition, struct
     assert(l->end < LOG_MAX);
     if (l->end <= l->committed || l->end == 0)
         l->still_since = w->now; /* there was nothing to read */
+    make_room(l);
     e.visible_at = w->now + delay;
     l->entry[l->end++] = e;
     struct appended *a = world_data(sizeof(*a));
@@ -120,7 +131,8 @@ bool model_kafka_take(struct model_kafka *k, struct address worker, struct pool_
     struct member *m = model_kafka_member(k, worker);
     struct topic_model *t = &k->topic[part.engine];
     struct log *l = &t->part[part.partition];
-    if (m == NULL || !m->at[part.engine][part.partition].assigned || !t->exists)
+    if (m == NULL || !m->at[part.engine][part.partition].assigned || !t->exists ||
+        m->cut_until > k->world->now)
         return false;
     struct position *at = &m->at[part.engine][part.partition];
     if (at->next > l->end)
@@ -141,7 +153,7 @@ int64_t model_kafka_lag(const struct model_kafka *k)
 {
     int64_t lag = 0;
     for (int e = 0; e < ENGINES_MAX; e++)
-        for (int p = 0; p < k->world->set.partitions; p++) {
+        for (int p = 0; p < PARTITIONS_MAX; p++) {
             const struct log *l = &k->topic[e].part[p];
             if (k->topic[e].anew) /* offsets of the old log and of the new cannot be told apart */
                 continue;

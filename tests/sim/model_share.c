@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#define OUTAGE_FORERUN_MS 300000 /* what failed so long before an engine closed is its outage's */
 #define WISH_HEARD_MS \
     8000 /* a wish counts while its lease has so much left: heard of in the last 2 s */
 
@@ -63,7 +64,7 @@ static int bad_tries(const struct db_engine *e)
 
 static void climb(struct db_engine *e, int64_t now)
 {
-    int64_t seconds = e->moved_at < 0 ? 10000 : (now - e->moved_at) / 1000;
+    int64_t seconds = e->moved_at < 0 ? 10000 : (now - e->moved_at + 500) / 1000; /* rounded */
     int step = e->current / 8 > 1 ? e->current / 8 : 1;
     int64_t to = e->current + step * (seconds < 10000 ? seconds : 10000);
     e->current = to < e->concurrency ? (int)to : e->concurrency;
@@ -74,6 +75,8 @@ static void move_health(struct db_engine *e, int64_t now, const struct share_rep
 {
     remember(e, report->tries);
     int bad = bad_tries(e);
+    if (e->current > e->concurrency)
+        e->current = e->concurrency;
     if (report->ok > 0) {
         e->last_success_at = now;
         if (e->closed_since >= 0) {
@@ -96,8 +99,10 @@ static void move_health(struct db_engine *e, int64_t now, const struct share_rep
     } else if (e->closed_since < 0 && e->moved_at <= now - 1000 && e->current < e->concurrency) {
         climb(e, now);
     }
-    if (report->retry_after_ms > 0 && now + report->retry_after_ms > e->paused_until)
-        e->paused_until = now + report->retry_after_ms;
+    int64_t pause = report->retry_after_ms < ENGINE_RETRY_AFTER_MAX_MS ? report->retry_after_ms
+                                                                       : ENGINE_RETRY_AFTER_MAX_MS;
+    if (pause > 0 && now + pause > e->paused_until)
+        e->paused_until = now + pause;
 }
 
 /* ---- the fair part ------------------------------------------------------------------------ */
@@ -208,8 +213,11 @@ bool model_db_ask_share(struct model_db *db, int engine, int64_t worker, int wan
             probe(e, now, ret);
     }
     ret->retry_ms = ask_again(e, now, ret->granted, want);
-    if (e->closed_since >= 0)
-        ret->outage_ms = now - (e->last_success_at >= 0 ? e->last_success_at : e->closed_since);
+    if (e->closed_since >= 0) {
+        int64_t since = e->closed_since - OUTAGE_FORERUN_MS;
+        ret->outage_ms = now - (e->last_success_at > since ? e->last_success_at : since);
+    }
+    ret->current = e->current;
     struct db_share *row = had == NULL ? new_row(e, now, me) : row_of(e, worker);
     row->granted = ret->granted > busy ? ret->granted : busy;
     row->until = now + SHARE_LEASE_MS;

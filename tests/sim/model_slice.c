@@ -19,6 +19,7 @@ static void worker_lost(struct model_db *db, const struct uuid *id, int slice, s
 {
     s->state = DB_DONE;
     s->errors = s->n;
+    s->failed = ~0u;
     checker_settled(db->world, model_db_run(db, id), slice, NULL);
 }
 
@@ -80,15 +81,17 @@ bool model_db_settle(struct model_db *db, const struct uuid *id, int slice, int6
     bool *notified = db->job[r->job].notified;
     int evaluated = 0, skipped = 0, errors = 0, dispatched = 0, suppressed = 0;
     for (int i = 0; i < s->n; i++) {
-        bool goes_out = verdicts[i] == 'd' && !notified[s->first + i];
+        int position = model_db_position(r, s->first + i);
+        bool goes_out = verdicts[i] == 'd' && !notified[position] && !r->shadow;
+        s->failed |= verdicts[i] == 'e' ? 1u << i : 0;
         skipped += verdicts[i] == 'k';
         errors += verdicts[i] == 'e';
         evaluated += verdicts[i] == 'd' || verdicts[i] == 's';
         dispatched += goes_out;
         suppressed += (verdicts[i] == 'd' || verdicts[i] == 's') && !goes_out;
         if (goes_out) {
-            notified[s->first + i] = true;
-            checker_notified(db->world, r->job, s->first + i);
+            notified[position] = true;
+            checker_notified(db->world, r->job, position);
         }
     }
     s->state = DB_DONE;
@@ -138,14 +141,15 @@ void model_db_judge(struct model_db *db, const struct uuid *id, int slice, int64
         return;
     const struct db_run *r = model_db_run(db, id);
     for (int i = 0; i < s->n; i++) {
-        verdicts[i] = judged_letter(w, r->job, s->first + i, each);
+        int position = model_db_position(r, s->first + i);
+        verdicts[i] = judged_letter(w, r->job, position, each);
         if (verdicts[i] == '\0') {
             world_count(w, FAULT_JUDGE_STUMBLES);
             ret->result = SETTLE_BAD_DATA;
             return;
         }
         if (verdicts[i] == 'd' || verdicts[i] == 's')
-            model_engine_judged_in_bulk(w->engine, (int)(r - db->run), s->first + i);
+            model_engine_judged_in_bulk(w->engine, (int)(r - db->run), position);
     }
     s->attempt += s->claimed_by != worker;
     (void)model_db_settle(db, id, slice, worker, verdicts, ret); /* it is pending */

@@ -5,43 +5,28 @@
 #include "model_db.h"
 #include "model_engine.h"
 #include "model_kafka.h"
+#include "nemesis_books.h"
 #include "sim_producer.h"
 #include "sim_worker.h"
 
 #include <stdlib.h>
 
 #define TICK_MS 250
-#define REST_MS 240000     /* from the heal to rest, beside what is due by then */
-#define POISON_MS 900000   /* five workers die of it, and each time its claim has to go stale */
-#define CHARGING_MS 600000 /* three probes a subject, at most 30 s apart */
-#define LEAVE_MS 30000     /* from SIGTERM to the last one's end */
-
-enum phase { FAULTS_LAST, HEALED, LEAVING, OVER };
-
-struct nemesis {
-    enum phase phase;
-    int64_t phase_ends;                /* broken when it lasts longer */
-    bool closed;                       /* an engine was, after the heal */
-    bool patient;                      /* it lasts longer, for what has come since */
-    int64_t database_away, kafka_away; /* until */
-    bool ending[PROCESSES];            /* its end, and perhaps its return, is arranged */
-};
+#define REST_MS 240000   /* from the heal to rest, beside what is due by then */
+#define POISON_MS 900000 /* five workers die of it, and each time its claim has to go stale */
+#define CHARGING_MS (2 * ENGINE_TRIES * 30000) /* of a subject: probes, at most 30 s apart */
+#define LEAVE_MS 30000                         /* from SIGTERM to the last one's end */
 
 /* ---- processes come and go ---------------------------------------------------------------- */
 
-struct visit {
-    struct address to;
-    int64_t ms;
-};
-
-static void at(struct world *w, int process, int64_t after, event_fn fn, int64_t ms)
+void nemesis_at(struct world *w, int process, int64_t after, event_fn fn, int64_t ms)
 {
     struct visit *v = world_data(sizeof(*v));
     *v = (struct visit){process_address(w, process), ms};
     world_at(w, w->now + after, fn, v);
 }
 
-static bool is_worker(int process)
+bool nemesis_is_worker(int process)
 {
     return process < WORKERS_MAX;
 }
@@ -49,7 +34,7 @@ static bool is_worker(int process)
 static void start(struct world *w, int process)
 {
     w->nemesis->ending[process] = false;
-    if (is_worker(process))
+    if (nemesis_is_worker(process))
         worker_start(w, process);
     else
         producer_start(w, process);
@@ -63,13 +48,13 @@ static void starts(struct world *w, void *data)
     free(data);
 }
 
-static void kill_one(struct world *w, int process)
+void nemesis_kill(struct world *w, int process)
 {
-    if (is_worker(process))
+    if (nemesis_is_worker(process))
         worker_kill(w, process);
     else
         producer_kill(w, process);
-    at(w, process, world_between(w, 0, 8000), starts, 0);
+    nemesis_at(w, process, world_between(w, 0, 8000), starts, 0);
 }
 
 static void ends(struct world *w, void *data)
@@ -77,13 +62,13 @@ static void ends(struct world *w, void *data)
     const struct visit *v = data;
     const struct process *p = &w->process[v->to.process];
     if (p->alive && p->incarnation == v->to.incarnation)
-        kill_one(w, v->to.process);
+        nemesis_kill(w, v->to.process);
     free(data);
 }
 
 void nemesis_left(struct world *w, struct address a)
 {
-    at(w, a.process, world_between(w, 0, 2000), ends, 0);
+    nemesis_at(w, a.process, world_between(w, 0, 2000), ends, 0);
 }
 
 void nemesis_poison(struct world *w, struct address a)
@@ -92,16 +77,16 @@ void nemesis_poison(struct world *w, struct address a)
         return;
     w->nemesis->ending[a.process] = true;
     world_count(w, FAULT_POISON);
-    at(w, a.process, 20, ends, 0);
+    nemesis_at(w, a.process, 20, ends, 0);
 }
 
-static void drains(struct world *w, void *data)
+void nemesis_drains(struct world *w, void *data)
 {
     struct visit *v = data;
-    if (!process_ready(w, v->to, drains, v))
+    if (!process_ready(w, v->to, nemesis_drains, v))
         return;
     world_trace(w, "process %d is told to go", v->to.process);
-    if (is_worker(v->to.process))
+    if (nemesis_is_worker(v->to.process))
         worker_drain(w, v->to.process, v->ms);
     else
         producer_drain(w, v->to.process);
@@ -117,145 +102,33 @@ static void rings(struct world *w, void *data)
     }
 }
 
-static void asks_for(struct world *w, void *data)
+void nemesis_ring(struct world *w)
+{
+    for (int i = WORKERS_MAX; i < WORKERS_MAX + w->set.producers; i++)
+        if (w->process[i].alive)
+            nemesis_at(w, i, world_between(w, 1, 50), rings, 0);
+}
+
+void nemesis_asks_for(struct world *w, void *data)
 {
     const struct visit *v = data;
     model_db_request(w->db, (int)v->ms);
-    for (int i = WORKERS_MAX; i < WORKERS_MAX + w->set.producers; i++)
-        if (w->process[i].alive)
-            at(w, i, world_between(w, 1, 50), rings, 0);
+    nemesis_ring(w);
     free(data);
 }
 
-/* ---- what goes wrong ---------------------------------------------------------------------- */
-
-static int some_live(struct world *w, int first, int count)
+bool nemesis_replays(struct world *w, struct db_run *r)
 {
-    for (int tries = 0; tries < 10; tries++) {
-        int i = first + (int)world_between(w, 0, count - 1);
-        if (w->process[i].alive && !w->nemesis->ending[i] && w->process[i].frozen_until <= w->now)
-            return i;
-    }
-    return -1;
-}
-
-static void to_process(struct world *w, enum fault f)
-{
-    bool worker = f == FAULT_CRASH_WORKER || f == FAULT_FREEZE_WORKER || f == FAULT_DRAIN_WORKER;
-    int i = some_live(w, worker ? 0 : WORKERS_MAX, worker ? w->set.workers : w->set.producers);
-    if (i < 0)
-        return;
-    world_count(w, f);
-    if (f == FAULT_CRASH_WORKER || f == FAULT_CRASH_PRODUCER) {
-        kill_one(w, i);
-    } else if (f == FAULT_FREEZE_WORKER || f == FAULT_FREEZE_PRODUCER) {
-        struct process *p = &w->process[i];
-        p->frozen_until = w->now + world_between(w, 100, world_chance(w, 500) ? 3000 : 30000);
-        world_trace(w, "process %d stands still for %d ms", i, (int)(p->frozen_until - w->now));
-        p->silent_since = w->now;
-    } else {
-        w->nemesis->ending[i] = true;
-        at(w, i, 0, drains, world_between(w, 500, 8000));
-    }
-}
-
-static void to_kafka(struct world *w, enum fault f)
-{
-    int engine = (int)world_between(w, 0, w->set.engines - 1);
-    if (!w->kafka->topic[engine].exists)
-        return;
-    world_count(w, f);
-    world_trace(w, "Kafka: fault %d at topic %d", (int)f, engine);
-    if (f == FAULT_TOPIC_EMPTIED) {
-        model_kafka_empty(w->kafka, engine, world_chance(w, 300));
-    } else if (f == FAULT_TOPIC_GONE) {
-        model_kafka_remove(w->kafka, engine);
-    } else {
-        struct log_entry e = {.run = {{0}}, .bad = f == FAULT_MESSAGE_BAD};
-        e.run.b[15] = world_chance(w, 500) ? 200 : 1; /* no such run; or no such slice */
-        e.slice = 10000;
-        model_kafka_append(w->kafka, engine, (int)world_between(w, 0, w->set.partitions - 1), e);
-    }
-}
-
-static void clears(struct world *w, void *data)
-{
-    const struct visit *v = data;
-    world_trace(w, "engine %d is well again", (int)v->ms);
-    model_engine_weather(w->engine, (int)v->ms, FAIR);
-    free(data);
-}
-
-static void to_engine(struct world *w, enum fault f)
-{
-    int engine = (int)world_between(w, 0, w->set.engines - 1);
-    enum weather weather = f == FAULT_ENGINE_DOWN     ? DOWN
-                           : f == FAULT_ENGINE_HANGS  ? HANGS
-                           : f == FAULT_ENGINE_SLOWER ? SLOWER
-                                                      : BROKEN;
-    world_count(w, f);
-    world_trace(w, "engine %d: weather %d", engine, (int)weather);
-    model_engine_weather(w->engine, engine, weather);
-    at(w, 0, world_between(w, 1000, 30000), clears, engine);
-}
-
-static void to_group(struct world *w, enum fault f)
-{
-    int i = some_live(w, 0, w->set.workers);
-    if (i < 0)
-        return;
-    world_count(w, f);
-    if (f == FAULT_ASSIGNMENT_LOST)
-        model_kafka_expel(w->kafka, process_address(w, i));
-    else
-        model_kafka_rebalance(w->kafka);
-}
-
-static void to_database(struct world *w, enum fault f)
-{
-    world_count(w, f);
-    world_trace(w, "database: fault %d", (int)f);
-    if (f == FAULT_SHARES_FORGOTTEN) {
-        model_db_forget_shares(w->db);
-        checker_shares_forgotten(w);
-    } else if (f == FAULT_DATABASE_DOWN) {
-        w->nemesis->database_away = w->now + world_between(w, 500, 6000);
-    } else if (f == FAULT_SOURCE_BROKEN) {
-        w->db->job[rng_below(&w->rng, (uint32_t)w->set.jobs)].broken_until =
-            w->now + world_between(w, 500, 20000);
-    } else if (w->db->runs > 0) {
-        model_db_cancel(w->db, &w->db->run[world_between(w, 0, w->db->runs - 1)], RUN_CANCELLED);
-    }
-}
-
-static void something(struct world *w, void *data)
-{
-    static const enum fault menu[] = {
-        FAULT_CRASH_WORKER,    FAULT_CRASH_PRODUCER, FAULT_CRASH_WORKER,    FAULT_FREEZE_WORKER,
-        FAULT_FREEZE_PRODUCER, FAULT_DRAIN_WORKER,   FAULT_DRAIN_PRODUCER,  FAULT_REBALANCE,
-        FAULT_ASSIGNMENT_LOST, FAULT_REBALANCE,      FAULT_ENGINE_DOWN,     FAULT_ENGINE_HANGS,
-        FAULT_ENGINE_SLOWER,   FAULT_ENGINE_BROKEN,  FAULT_DATABASE_DOWN,   FAULT_SHARES_FORGOTTEN,
-        FAULT_KAFKA_DOWN,      FAULT_MESSAGE_BAD,    FAULT_MESSAGE_FOREIGN, FAULT_TOPIC_EMPTIED,
-        FAULT_TOPIC_GONE,      FAULT_CANCEL,         FAULT_SOURCE_BROKEN,
-    };
-    struct visit *v = data;
-    enum fault f = v->ms >= 0 ? (enum fault)v->ms : menu[rng_below(&w->rng, COUNT_OF(menu))];
-    free(v);
-    if (f == FAULT_KAFKA_DOWN) {
-        world_count(w, f);
-        w->nemesis->kafka_away = w->now + world_between(w, 500, 8000);
-    } else if (f == FAULT_DATABASE_DOWN || f == FAULT_SHARES_FORGOTTEN ||
-               f == FAULT_SOURCE_BROKEN || f == FAULT_CANCEL) {
-        to_database(w, f);
-    } else if (f == FAULT_REBALANCE || f == FAULT_ASSIGNMENT_LOST) {
-        to_group(w, f);
-    } else if (f >= FAULT_ENGINE_DOWN && f <= FAULT_ENGINE_BROKEN) {
-        to_engine(w, f);
-    } else if (f >= FAULT_MESSAGE_BAD && f <= FAULT_TOPIC_GONE) {
-        to_kafka(w, f);
-    } else {
-        to_process(w, f);
-    }
+    bool errors = world_chance(w, 700), unreached = !errors || world_chance(w, 700);
+    if (w->nemesis->phase == HEALED)
+        errors = unreached = true;
+    if (model_db_open_replay(w->db, r, errors, unreached, (int)world_between(w, 1, SUBJECTS_MAX)) ==
+        NULL)
+        return false;
+    world_count(w, FAULT_REPLAY);
+    world_trace(w, "run %d is replayed", (int)(r - w->db->run));
+    nemesis_ring(w);
+    return true;
 }
 
 /* ---- the course --------------------------------------------------------------------------- */
@@ -279,7 +152,11 @@ static int64_t work(const struct world *w)
     int64_t calls = 0;
     for (int i = 0; i < w->set.jobs; i++)
         calls += 3 * w->db->job[i].roster;
-    return 4 * calls * w->set.latency_ms / w->set.concurrency;
+    int slowest = w->db->engine[0].concurrency;
+    for (int e = 1; e < w->set.engines; e++)
+        if (w->db->engine[e].concurrency < slowest)
+            slowest = w->db->engine[e].concurrency;
+    return 4 * calls * w->set.latency_ms / slowest;
 }
 
 static void heal(struct world *w)
@@ -290,7 +167,10 @@ static void heal(struct world *w)
         model_engine_weather(w->engine, e, FAIR);
     for (int i = 0; i < w->set.jobs; i++)
         w->db->job[i].broken_until = 0;
-    n->database_away = n->kafka_away = 0;
+    for (int i = 0; i < PROCESSES; i++)
+        w->process[i].links_hang_until = w->process[i].engine_cut_until = 0;
+    model_kafka_mend(w->kafka);
+    n->database_away = n->kafka_away = n->disk_full = 0;
     n->phase = HEALED;
     n->phase_ends =
         w->now + REST_MS + work(w) + 2 * longest_ring_wait(w) + (w->set.poison ? POISON_MS : 0);
@@ -310,15 +190,30 @@ static bool at_rest(const struct world *w)
     return model_kafka_lag(w->kafka) == 0;
 }
 
+/* An operator replays what the faults have cost; true: there was something to do. */
+static bool makes_good(struct world *w)
+{
+    struct nemesis *n = w->nemesis;
+    bool any = false;
+    for (int i = 0; i < w->db->runs && w->set.on[FAULT_REPLAY]; i++)
+        if (w->db->run[i].parent < 0)
+            any |= nemesis_replays(w, &w->db->run[i]);
+    world_trace(w, "---- all at rest%s", any ? ": what went wrong is replayed" : "");
+    n->phase = MADE_GOOD;
+    n->patient = n->closed = false;
+    n->phase_ends = w->now + REST_MS + work(w) + (w->set.poison ? POISON_MS : 0);
+    return any;
+}
+
 static void send_home(struct world *w)
 {
     struct nemesis *n = w->nemesis;
-    world_trace(w, "---- all at rest: everybody goes home");
+    world_trace(w, "---- everybody goes home");
     n->phase = LEAVING;
     n->phase_ends = w->now + LEAVE_MS;
     for (int i = 0; i < PROCESSES; i++)
         if (w->process[i].alive)
-            at(w, i, world_between(w, 0, 5000), drains, DRAIN_MS);
+            nemesis_at(w, i, world_between(w, 0, 5000), nemesis_drains, DRAIN_MS);
 }
 
 static bool anybody_lives(const struct world *w)
@@ -339,14 +234,33 @@ static bool engine_closed(const struct world *w)
     return false;
 }
 
+static int hopeless(const struct world *w, const struct db_run *r, const struct db_slice *s)
+{
+    int n = 0;
+    for (int i = 0; i < s->n; i++)
+        n += model_db_kind(w, r->job, model_db_position(r, s->first + i)) == SUBJECT_SICK;
+    return n;
+}
+
+/* What it takes to charge those who always fail, one probe after the other. */
+static int64_t charging(const struct world *w)
+{
+    int n = 1;
+    for (int i = 0; i < w->db->runs; i++)
+        for (int k = 0; k < w->db->run[i].slices; k++)
+            if (w->db->run[i].slice[k].state == DB_PENDING)
+                n += hopeless(w, &w->db->run[i], &w->db->run[i].slice[k]);
+    return n * CHARGING_MS;
+}
+
 static void late(struct world *w)
 {
     struct nemesis *n = w->nemesis;
     int open = 0;
-    if (n->phase == HEALED && !n->patient) {
+    if ((n->phase == HEALED || n->phase == MADE_GOOD) && !n->patient) {
         n->patient = true;
         n->phase_ends +=
-            2 * longest_ring_wait(w) + (n->closed ? OUTAGE_CHARGED_AFTER_MS + CHARGING_MS : 0);
+            2 * longest_ring_wait(w) + (n->closed ? OUTAGE_CHARGED_AFTER_MS + charging(w) : 0);
         return;
     }
     for (int i = 0; i < w->db->runs; i++)
@@ -358,20 +272,41 @@ static void late(struct world *w)
                      (int)model_kafka_lag(w->kafka));
 }
 
+/* What is seen of a process from outside: whether it lives, and what a scrape reads. */
+static void look_at(struct world *w, int i)
+{
+    struct process *p = &w->process[i];
+    if (!p->alive || p->frozen_until >= w->now)
+        return;
+    p->silent_since = INT64_MAX;
+    if (nemesis_is_worker(i))
+        worker_look(w, i);
+    else
+        (void)producer_is_zombie(w, i);
+}
+
+static void next_phase(struct world *w)
+{
+    struct nemesis *n = w->nemesis;
+    if (n->phase == FAULTS_LAST && !world_faulty(w))
+        heal(w);
+    else if (n->phase == HEALED && at_rest(w))
+        (void)makes_good(w);
+    else if (n->phase == MADE_GOOD && at_rest(w))
+        send_home(w);
+    else if (n->phase == LEAVING && !anybody_lives(w))
+        n->phase = OVER;
+}
+
 static void tick(struct world *w, void *data)
 {
     struct nemesis *n = w->nemesis;
     for (int i = 0; i < PROCESSES; i++)
-        if (w->process[i].alive && w->process[i].frozen_until <= w->now)
-            w->process[i].silent_since = INT64_MAX;
+        look_at(w, i);
     model_kafka_watch(w->kafka);
-    n->closed |= n->phase == HEALED && engine_closed(w);
-    if (n->phase == FAULTS_LAST && !world_faulty(w))
-        heal(w);
-    else if (n->phase == HEALED && at_rest(w))
-        send_home(w);
-    else if (n->phase == LEAVING && !anybody_lives(w))
-        n->phase = OVER;
+    checker_watch(w);
+    n->closed |= (n->phase == HEALED || n->phase == MADE_GOOD) && engine_closed(w);
+    next_phase(w);
     if (n->phase == OVER)
         checker_at_rest(w);
     else if (n->phase != FAULTS_LAST && w->now > n->phase_ends)
@@ -386,17 +321,19 @@ void nemesis_begin(struct world *w)
     for (int e = 0; e < w->set.engines; e++)
         w->kafka->topic[e].exists = world_chance(w, 500);
     for (int i = 0; i < w->set.workers; i++)
-        at(w, i, world_between(w, 0, 3000), starts, 0);
+        nemesis_at(w, i, world_between(w, 0, 3000), starts, 0);
     for (int i = 0; i < w->set.producers; i++)
-        at(w, WORKERS_MAX + i, world_between(w, 0, 3000), starts, 0);
+        nemesis_at(w, WORKERS_MAX + i, world_between(w, 0, 3000), starts, 0);
     int64_t lasts = w->set.heal_at - w->now;
-    at(w, 0, world_between(w, 0, 1000), asks_for, 0);
-    at(w, 0, world_between(w, 0, lasts), asks_for, 0);
-    at(w, 0, world_between(w, 0, lasts), asks_for, w->set.jobs - 1);
-    at(w, 0, world_between(w, 3000, lasts - 1), something,
-       world_chance(w, 600) ? FAULT_CRASH_WORKER : FAULT_CRASH_PRODUCER);
-    for (int64_t i = world_between(w, 1, 9); i > 0; i--)
-        at(w, 0, world_between(w, 500, lasts - 1), something, -1);
+    nemesis_at(w, 0, world_between(w, 0, 1000), nemesis_asks_for, 0);
+    nemesis_at(w, 0, world_between(w, 0, lasts), nemesis_asks_for, 0);
+    for (int job = 1; job < w->set.jobs; job++)
+        nemesis_at(w, 0, world_between(w, 0, w->set.jobs > 2 ? 2000 : lasts), nemesis_asks_for,
+                   job);
+    if (w->set.on[FAULT_ENGINE_LONG_AWAY])
+        nemesis_at(w, 0, world_between(w, 500, 10000), nemesis_strikes, FAULT_ENGINE_LONG_AWAY);
+    for (int i = 0; i < w->set.strikes; i++)
+        nemesis_at(w, 0, world_between(w, 500, lasts - 1), nemesis_strikes, -1);
     world_at(w, w->now, tick, NULL);
 }
 
@@ -418,4 +355,14 @@ bool nemesis_kafka_away(const struct world *w)
 bool nemesis_kafka_was_away(const struct world *w)
 {
     return w->nemesis->kafka_away + OFFSET_STILL_MS > w->now;
+}
+
+bool nemesis_disk_full(const struct world *w)
+{
+    return w->nemesis->disk_full > w->now;
+}
+
+bool nemesis_made_good(const struct world *w)
+{
+    return w->nemesis->phase > HEALED && w->set.on[FAULT_REPLAY] && !w->set.poison;
 }

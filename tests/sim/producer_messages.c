@@ -6,6 +6,7 @@
 #include "nemesis.h"
 #include "producer_ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* ---- publish ------------------------------------------------------------------------------ */
@@ -41,7 +42,8 @@ static void arrives(struct world *w, void *data)
     struct log_entry e = {.run = p->run, .slice = p->slice};
     const struct process *from = &w->process[p->from.process];
     bool dead = !from->alive || from->incarnation != p->from.incarnation;
-    bool away = nemesis_kafka_away(w) || !w->kafka->topic[p->engine].exists;
+    bool away = nemesis_kafka_away(w) || !w->kafka->topic[p->engine].exists ||
+                p->partition >= w->kafka->topic[p->engine].partitions;
     p->reported_ok = !away && !world_fault(w, FAULT_PUBLISH_FAILED, fault);
     if (p->reported_ok && !(dead && world_chance(w, 500))) {
         e.hole = world_fault(w, FAULT_MESSAGE_LOST, fault);
@@ -80,8 +82,10 @@ static bool publish(void *world, struct lead_ref ref, const struct opened_run *r
 
 struct inquiry {
     struct address from;
-    int engine;
+    int engine; /* its index; -1: one without jobs */
+    char name[41];
     bool ok;
+    int partitions;
     int64_t offsets[PARTITIONS_MAX];
 };
 
@@ -92,6 +96,7 @@ static struct inquiry *inquiry(void *world, enum ask ask, const char *engine)
     producer_asks(me, ask);
     q->from = process_address(me->world, me->process);
     q->engine = producer_engine(engine);
+    snprintf(q->name, sizeof(q->name), "%s", engine);
     return q;
 }
 
@@ -101,7 +106,7 @@ static void topic_answer(struct world *w, void *data)
     if (!process_ready(w, q->from, topic_answer, q))
         return;
     struct sim_producer *me = producer_of(w, q->from);
-    run_core_topic(me->core, producer_engine_name(q->engine), q->ok);
+    run_core_topic(me->core, q->name, q->ok);
     producer_rearm(me);
     free(q);
 }
@@ -110,8 +115,7 @@ static void ensure_topic(void *world, const char *engine, int partitions)
 {
     struct world *w = producer_self(world)->world;
     struct inquiry *q = inquiry(world, ASK_ENSURE_TOPIC, engine);
-    (void)partitions; /* every topic here has as many as its engine's row says */
-    q->ok = model_kafka_ensure(w->kafka, q->engine);
+    q->ok = q->engine < 0 || model_kafka_ensure(w->kafka, q->engine, partitions);
     world_at(w, w->now + world_between(w, 5, 200), topic_answer, q);
 }
 
@@ -121,8 +125,7 @@ static void offsets_answer(struct world *w, void *data)
     if (!process_ready(w, q->from, offsets_answer, q))
         return;
     struct sim_producer *me = producer_of(w, q->from);
-    run_core_committed(me->core, producer_engine_name(q->engine), q->ok ? q->offsets : NULL,
-                       q->ok ? w->set.partitions : 0);
+    run_core_committed(me->core, q->name, q->ok ? q->offsets : NULL, q->ok ? q->partitions : 0);
     producer_rearm(me);
     free(q);
 }
@@ -132,6 +135,7 @@ static void committed(void *world, const char *engine, int partitions)
     struct world *w = producer_self(world)->world;
     struct inquiry *q = inquiry(world, ASK_COMMITTED, engine);
     q->ok = !nemesis_kafka_away(w);
+    q->partitions = partitions;
     for (int i = 0; i < partitions; i++)
         q->offsets[i] = w->kafka->topic[q->engine].part[i].committed;
     world_at(w, w->now + world_between(w, 5, 100), offsets_answer, q);

@@ -13,7 +13,7 @@ struct sim_producer *producer_self(void *world);
 struct sim_producer *producer_of(struct world *w, struct address a);
 void producer_asks(struct sim_producer *me, enum ask ask); /* counts; a stopped one asks nothing */
 void producer_rearm(struct sim_producer *me);              /* after each call into the core */
-int producer_engine(const char *name);                     /* its index */
+int producer_engine(const char *name); /* its index; -1: another, that no job uses */
 const char *producer_engine_name(int engine);
 
 #endif

@@ -2,11 +2,15 @@
  * which question it is, its arguments, and room for the answer. */
 #include "checker.h"
 #include "model_db.h"
+#include "nemesis.h"
 #include "producer_ops.h"
 #include "statement.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PAGE_MS 5000 /* a page's own deadline */
 
 struct question {
     struct statement st;
@@ -15,7 +19,8 @@ struct question {
     struct uuid run;
     int64_t fence;
     int cursor, pages, after, limit;
-    int n; /* of the arrays below */
+    bool page_begun; /* its checks are done, its run's row is locked */
+    int n;           /* of the arrays below */
     int32_t noted[SLICES_MAX * 2];
     int64_t offsets[SLICES_MAX * 2];
     /* answers */
@@ -43,18 +48,54 @@ static void open_one(struct world *w, struct question *q, int64_t holder)
         return;
     if (takeover)
         world_count(w, FAULT_TAKEOVER);
+    const struct db_job *j = &w->db->job[r->job];
     q->opened = (struct opened_run){.run_id = r->id,
                                     .fence = r->fence,
                                     .state = r->state,
                                     .has_cursor = r->cursor > 0,
                                     .slices = r->slices,
-                                    .topic_partitions = w->set.partitions,
+                                    .topic_partitions = w->db->engine[j->engine].partitions,
                                     .takeover = takeover,
                                     .waited_ms = takeover ? -1 : w->now - r->requested_at};
     if (r->cursor > 0)
         q->opened.cursor = model_db_subject(r->job, r->cursor - 1);
-    strcpy(q->opened.job_name, r->job == 0 ? "job_a" : "job_b");
-    strcpy(q->opened.engine, producer_engine_name(w->db->job[r->job].engine));
+    snprintf(q->opened.job_name, sizeof(q->opened.job_name), "job_%d", r->job);
+    strcpy(q->opened.engine, producer_engine_name(j->engine));
+}
+
+/* True: somebody's page holds the lock of the run's row, and this waits for it. */
+static bool waits(const struct world *w, struct question *q, const struct db_run *r)
+{
+    if (r == NULL || r->locked_until <= w->now)
+        return false;
+    q->st.waits_until = r->locked_until;
+    return true;
+}
+
+/* A page has a beginning, where lease and cursor are looked at under the lock of the run's row, and
+ * an end. Between them a lease may end, and be taken over. */
+static void plan_in_db(struct world *w, struct question *q, int64_t holder)
+{
+    struct db_run *r = model_db_run(w->db, &q->run);
+    if (!q->page_begun && waits(w, q, r))
+        return;
+    if (!q->page_begun &&
+        (r == NULL || !model_db_may_plan(w->db, r, holder, q->fence, q->cursor))) {
+        (void)model_db_plan_page(w->db, &q->run, holder, q->fence, q->cursor, q->pages,
+                                 &q->planned); /* stale */
+        return;
+    }
+    if (!q->page_begun) {
+        checker_plans(w, r, holder);
+        if (q->st.under_way_ms > 0 || world_fault(w, FAULT_PAGE_SLOW, w->set.statement_faults)) {
+            q->page_begun = true;
+            r->locked_until = q->st.waits_until = w->now + world_between(w, 100, PAGE_MS);
+            return;
+        }
+    }
+    if (r->holder != holder)
+        world_count(w, FAULT_ZOMBIE_IN_PAGE);
+    q->refused = !model_db_add_pages(w->db, r, q->pages, &q->planned);
 }
 
 static void answer_in_db(struct world *w, struct question *q, int64_t holder)
@@ -63,8 +104,7 @@ static void answer_in_db(struct world *w, struct question *q, int64_t holder)
     if (q->ask == ASK_OPEN)
         open_one(w, q, holder);
     else if (q->ask == ASK_PLAN)
-        q->refused =
-            !model_db_plan_page(db, &q->run, holder, q->fence, q->cursor, q->pages, &q->planned);
+        plan_in_db(w, q, holder);
     else if (q->ask == ASK_DRAW)
         q->n = model_db_draw(db, &q->run, q->after, q->limit, q->drawn);
     else if (q->ask == ASK_NOTE_PUBLISHED)
@@ -75,6 +115,8 @@ static void answer_in_db(struct world *w, struct question *q, int64_t holder)
         q->n = model_db_overdue(db, &q->run, SLICES_MAX, q->overdue);
     else if (q->ask == ASK_RENEW)
         q->yes = model_db_renew(db, &q->run, holder, q->fence);
+    else if ((q->ask == ASK_CLOSE || q->ask == ASK_FAIL) && waits(w, q, model_db_run(db, &q->run)))
+        return;
     else if (q->ask == ASK_CLOSE)
         q->yes = model_db_close(db, &q->run, holder, q->fence);
     else if (q->ask == ASK_FAIL)
@@ -96,6 +138,7 @@ static void run(struct world *w, struct statement *st)
 static void tell(struct run_core *core, struct question *q, bool failed)
 {
     if (q->ask == ASK_OPEN) {
+        (void)run_state_parse(run_state_name(q->opened.state), &q->opened.state); /* it is text */
         run_core_opened(core, failed, q->yes && !failed ? &q->opened : NULL);
     } else if (q->ask == ASK_PLAN) {
         q->planned.failed = failed || q->refused;
@@ -175,6 +218,9 @@ static void plan(void *world, struct lead_ref ref, const struct opened_run *r, i
     q->fence = r->fence;
     q->cursor = cursor_of(r);
     q->pages = pages;
+    if (world_fault(producer_self(world)->world, FAULT_FROZEN_IN_PAGE, 20))
+        q->st.under_way_ms =
+            nemesis_freezes_in_page(producer_self(world)->world, producer_self(world)->process);
     send(world, q);
 }
 

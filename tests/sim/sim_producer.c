@@ -1,9 +1,11 @@
 /* See sim_producer.h: life and death, and the alarm clock. */
 #include "sim_producer.h"
 
+#include "model_db.h"
 #include "nemesis.h"
 #include "producer_ops.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,7 +28,10 @@ const char *producer_engine_name(int engine)
 
 int producer_engine(const char *name)
 {
-    return strcmp(name, engine_names[0]) == 0 ? 0 : 1;
+    for (int i = 0; i < ENGINES_MAX; i++)
+        if (strcmp(name, engine_names[i]) == 0)
+            return i;
+    return -1;
 }
 
 void producer_asks(struct sim_producer *me, enum ask ask)
@@ -125,7 +130,7 @@ void producer_start(struct world *w, int process)
         abort();
     world_trace(w, "producer %d starts", process);
     for (int e = 0; e < w->set.engines; e++)
-        run_core_engine(me->core, engine_names[e], w->set.partitions);
+        run_core_engine(me->core, engine_names[e], w->db->engine[e].partitions);
     run_core_listening(me->core, world_chance(w, 500));
     producer_rearm(me);
 }
@@ -148,6 +153,48 @@ void producer_drain(struct world *w, int process)
     struct sim_producer *me = &w->producers[process - WORKERS_MAX];
     run_core_drain(me->core);
     producer_rearm(me);
+}
+
+void producer_engines_set(struct world *w, int process, int added)
+{
+    struct sim_producer *me = &w->producers[process - WORKERS_MAX];
+    for (int e = 0; e < w->set.engines; e++)
+        run_core_engine(me->core, engine_names[e], w->db->engine[e].partitions);
+    for (int i = 0; i < added; i++) {
+        char name[24];
+        snprintf(name, sizeof(name), "other_%d", i);
+        run_core_engine(me->core, name, 3);
+    }
+    producer_rearm(me);
+}
+
+void producer_listening(struct world *w, int process, bool proven)
+{
+    struct sim_producer *me = &w->producers[process - WORKERS_MAX];
+    run_core_listening(me->core, proven);
+    producer_rearm(me);
+}
+
+/* What a scrape reads; and whether it leads a run whose lease another has. */
+bool producer_is_zombie(struct world *w, int process)
+{
+    const struct sim_producer *me = &w->producers[process - WORKERS_MAX];
+    struct run_progress progress;
+    bool zombie = false;
+    int leads = run_core_leads(me->core);
+    for (int i = 0; i < leads; i++) {
+        const struct opened_run *run = run_core_lead(me->core, i, &progress);
+        if (run == NULL) {
+            world_broken(w, "producer %d leads %d runs, and the %dth is not there", process, leads,
+                         i);
+            return false;
+        }
+        const struct db_run *r = model_db_run(w->db, &run->run_id);
+        zombie |= r != NULL && r->fence != run->fence;
+    }
+    if (run_core_lead(me->core, leads, &progress) != NULL)
+        world_broken(w, "producer %d leads more runs than %d", process, leads);
+    return zombie;
 }
 
 void producer_rung(struct world *w, int process)

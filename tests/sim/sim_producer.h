@@ -23,6 +23,11 @@ void producers_free(struct world *w);
 void producer_start(struct world *w, int process); /* WORKERS_MAX … PROCESSES - 1 */
 void producer_kill(struct world *w, int process);
 void producer_drain(struct world *w, int process);
+/* The engines' rows were read anew; `added` more of them that no job uses. */
+void producer_engines_set(struct world *w, int process, int added);
+void producer_listening(struct world *w, int process, bool proven);
+/* Whether it leads a run that another has taken over; it may not know yet. */
+bool producer_is_zombie(struct world *w, int process);
 void producer_rung(struct world *w, int process); /* NOTIFY: somebody asked for a job */
 
 #endif

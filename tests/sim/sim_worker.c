@@ -81,7 +81,7 @@ static void call(void *world, int engine, const struct engine_call *c)
     w->tally->calls++;
     world_trace(w, "worker %d calls the engine for run %d subject %d", me->process, run, position);
     model_engine_call(w->engine, from, engine, c->ref, run, id->b[0] - 1, position);
-    checker_call(w, from, engine, (struct pool_ref){c->ref.slot, c->ref.generation}, run, position);
+    checker_call(w, from, engine, (struct pool_ref){c->ref.slot, c->ref.generation}, run);
 }
 
 static void abort_calls(void *world, int engine, struct pool_ref ref)
@@ -205,6 +205,19 @@ void worker_drain(struct world *w, int process, int64_t drain_ms)
     checker_draining(w, process_address(w, process), drain_ms);
     pool_drain(me->pool, drain_ms);
     worker_rearm(me);
+}
+
+/* What a scrape reads, against what the engine knows. A bulk engine's judges are statements. */
+void worker_look(struct world *w, int process)
+{
+    const struct sim_worker *me = &w->workers[process];
+    for (int e = 0; e < w->set.engines && !me->left; e++) {
+        struct pool_numbers n = pool_numbers(me->pool, e);
+        int calls = model_engine_calls_of(w->engine, process_address(w, process), e);
+        if (e != ENGINE_BULK && n.calls != calls)
+            world_broken(w, "worker %d counts %d calls of engine %d, there are %d", process,
+                         n.calls, e, calls);
+    }
 }
 
 /* ---- what the models tell it -------------------------------------------------------------- */

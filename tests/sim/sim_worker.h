@@ -24,6 +24,8 @@ void worker_start(struct world *w, int process);
 void worker_kill(struct world *w, int process); /* also how one that has left ends */
 void worker_drain(struct world *w, int process, int64_t drain_ms);
 
+void worker_look(struct world *w, int process); /* alive, and not standing still */
+
 /* ---- what the models tell it; it is alive and awake */
 void worker_assigned(struct world *w, int process, const struct pool_part *parts, int n);
 void worker_revoked(struct world *w, int process, bool lost);

@@ -2,6 +2,7 @@
  * given it up: the three cases an unknown commit can be. */
 #include "statement.h"
 
+#include "limits.h"
 #include "nemesis.h"
 
 #include <stdlib.h>
@@ -12,6 +13,8 @@ static void answer(struct world *w, void *data)
     struct statement *st = data;
     if (!process_ready(w, st->from, answer, st))
         return;
+    if (st->end == STATEMENT_OK && st->life != w->database_life)
+        st->end = STATEMENT_LOST; /* its answer was in the server's hands */
     st->answer(w, st);
     free(st);
 }
@@ -39,12 +42,19 @@ static bool still_runs(struct world *w, const struct statement *st)
 static void run(struct world *w, void *data)
 {
     struct statement *st = data;
-    if (!still_runs(w, st)) {
+    bool crashed = st->life != w->database_life;
+    if (!still_runs(w, st) || (crashed && st->end != STATEMENT_OK)) {
         free(st);
         return;
     }
-    st->run(w, st);
-    if (st->end == STATEMENT_OK)
+    st->waits_until = 0;
+    if (crashed)
+        st->end = STATEMENT_LOST;
+    else
+        st->run(w, st);
+    if (st->waits_until > 0)
+        world_at(w, st->waits_until, run, st);
+    else if (crashed || st->end == STATEMENT_OK)
         answer_after(w, st, 1, 3);
     else
         free(st); /* its failure was told apart from it */
@@ -75,11 +85,28 @@ static bool refused(struct world *w, struct statement *st, int per_mille)
     return st->end != STATEMENT_OK;
 }
 
+/* A half-open link: what is sent may arrive, but nobody hears of it until the sender's deadline. */
+static void hangs(struct world *w, struct statement *st)
+{
+    st->end = STATEMENT_LOST;
+    if (world_chance(w, 500))
+        run_after(w, twin(st), 1, 10);
+    answer_after(w, st, 11, DB_STATEMENT_MS);
+}
+
 void statement_send(struct world *w, struct statement *st)
 {
     int p = w->set.statement_faults;
+    st->life = w->database_life;
     if (st->end != STATEMENT_OK) {
         answer_after(w, st, 1, 1000);
+    } else if (w->process[st->from.process].links_hang_until > w->now) {
+        hangs(w, st);
+    } else if (st->under_way_ms > 0) {
+        run_after(w, st, st->under_way_ms, st->under_way_ms);
+    } else if (nemesis_disk_full(w)) {
+        st->end = st->settles ? STATEMENT_REFUSED : STATEMENT_TRANSIENT;
+        answer_after(w, st, 1, 100);
     } else if (nemesis_database_away(w) || world_fault(w, FAULT_STATEMENT_LOST, p)) {
         st->end = STATEMENT_LOST;
         answer_after(w, st, 1, 3000);

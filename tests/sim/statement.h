@@ -25,8 +25,11 @@ struct statement { /* the first field of what an adapter sends */
     size_t size; /* of the whole */
     statement_run_fn run;
     statement_answer_fn answer;
-    bool settles;      /* may be refused for its data */
-    int64_t within_ms; /* answered by then: its sender gives it up; 0: whenever */
+    bool settles;         /* may be refused for its data */
+    int64_t within_ms;    /* answered by then: its sender gives it up; 0: whenever */
+    int64_t under_way_ms; /* so long it takes to arrive; 0: as others do */
+    int64_t waits_until; /* set by run: it waits for a lock, and is run again then; 0: it is done */
+    uint32_t life;       /* of the database, when it was sent */
     enum statement_end
         end; /* what an adapter has set already, is its answer, and it does not run */
 };

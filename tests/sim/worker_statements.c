@@ -56,16 +56,18 @@ static void run_claim(struct world *w, struct statement *st)
 
 static void fill_subjects(struct world *w, const struct claim_statement *c, struct claim *claim)
 {
-    const struct db_run *r = model_db_run(w->db, &c->run);
+    const struct db_run *r = &w->db->run[c->run.b[15] - 1]; /* pruned meanwhile, perhaps */
     const struct db_slice *s = &r->slice[c->slice];
     size_t n = (size_t)s->n;
     claim->n = s->n;
+    claim->shadow = r->shadow;
     claim->subject_ids = world_data(n * sizeof(struct uuid));
     claim->user_ids = world_data(n * sizeof(struct uuid));
     claim->eligible = world_data(n);
     for (int i = 0; i < s->n; i++) {
-        claim->subject_ids[i] = claim->user_ids[i] = model_db_subject(r->job, s->first + i);
-        claim->eligible[i] = model_db_eligible(w, r->job, s->first + i);
+        int position = model_db_position(r, s->first + i);
+        claim->subject_ids[i] = claim->user_ids[i] = model_db_subject(r->job, position);
+        claim->eligible[i] = model_db_eligible(w, r->job, position);
     }
 }
 
@@ -161,6 +163,7 @@ static void settle(void *world, struct pool_ref ref, const struct pool_outcome *
     s->run = out->run;
     s->slice = out->slice;
     s->st.settles = true;
+    checker_settling(me->world, process_address(me->world, me->process), ref, out);
     for (int i = 0; i < out->claim->n; i++)
         s->verdicts[i] = letter(me->world, &out->subjects[i]);
     send(me, ASK_SETTLE, &s->st, sizeof(*s), run_settle, answer_settle);
@@ -201,11 +204,14 @@ static void answer_judge(struct world *w, struct statement *st)
 
 static bool holds_poison(const struct world *w, const struct pool_judge *judge)
 {
-    const struct db_run *r = model_db_run(w->db, &judge->run);
+    const struct db_run *r = &w->db->run[judge->run.b[15] - 1];
     const struct db_slice *s = &r->slice[judge->slice];
-    for (int i = s->first; i < s->first + s->n; i++)
-        if (model_db_eligible(w, r->job, i) && model_db_kind(w, r->job, i) == SUBJECT_POISON)
+    for (int i = s->first; i < s->first + s->n; i++) {
+        int position = model_db_position(r, i);
+        if (model_db_eligible(w, r->job, position) &&
+            model_db_kind(w, r->job, position) == SUBJECT_POISON)
             return true;
+    }
     return false;
 }
 
@@ -224,8 +230,7 @@ static void judge(void *world, int engine, struct pool_ref ref, const struct poo
         j->st.end = STATEMENT_REFUSED;
     }
     w->tally->calls++;
-    checker_judge(w, process_address(w, me->process), engine, ref, judge->run.b[15] - 1,
-                  judge->slice);
+    checker_judge(w, process_address(w, me->process), engine, ref, judge->run.b[15] - 1);
     if (holds_poison(w, judge))
         nemesis_poison(w, process_address(w, me->process));
     send(me, ASK_JUDGE, &j->st, sizeof(*j), run_judge, answer_judge);
@@ -322,6 +327,7 @@ static void release(void *world, const struct uuid *runs, const int32_t *slices,
 struct share_statement {
     struct statement st;
     int engine, want;
+    int64_t asked_at;
     struct share_report report;
     struct share_answer got;
 };
@@ -343,17 +349,21 @@ static void answer_share(struct world *w, struct statement *st)
                 !s->got.arrived ? " (no answer)"
                 : s->got.probe  ? " (a probe)"
                                 : "");
+    if (s->got.arrived)
+        checker_lent(w, st->from, s->engine, s->asked_at, s->got.outage_ms);
     pool_lent(me->pool, s->engine, &s->got);
     worker_rearm(me);
 }
 
 static void ask_share(void *world, int engine, int want, const struct share_report *report)
 {
+    struct sim_worker *me = self(world);
     struct share_statement *s = world_data(sizeof(*s));
     s->engine = engine;
     s->want = want;
+    s->asked_at = me->world->now;
     s->report = *report;
-    send(self(world), ASK_SHARE, &s->st, sizeof(*s), run_share, answer_share);
+    send(me, ASK_SHARE, &s->st, sizeof(*s), run_share, answer_share);
 }
 
 void worker_statement_ops(struct pool_ops *ops)

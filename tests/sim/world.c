@@ -8,6 +8,7 @@
 #include "nemesis.h"
 #include "sim_producer.h"
 #include "sim_worker.h"
+#include "swarm.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -15,26 +16,6 @@
 #include <stdlib.h>
 
 #define LIVELOCK 20000 /* events without the clock moving */
-
-static void draw_settings(struct world *w)
-{
-    struct settings *s = &w->set;
-    s->workers = (int)world_between(w, 2, WORKERS_MAX);
-    s->producers = (int)world_between(w, 1, PRODUCERS_MAX);
-    s->engines = (int)world_between(w, 1, ENGINES_MAX);
-    s->jobs = (int)world_between(w, 1, JOBS_MAX);
-    s->partitions = (int)world_between(w, 1, PARTITIONS_MAX);
-    s->concurrency = (int)world_between(w, 1, 8);
-    s->latency_ms = (int)world_between(w, 5, 400);
-    s->call_timeout_ms = (int)world_between(w, 1000, 5000);
-    s->statement_faults = (int)world_between(w, 0, 60);
-    s->message_faults = (int)world_between(w, 0, 60);
-    s->call_faults = (int)world_between(w, 0, 60);
-    s->ineligible = world_chance(w, 200) ? 70 : (int)world_between(w, 0, 20);
-    s->heal_at = w->now + world_between(w, 15000, 60000);
-    s->poison = world_chance(w, 60);
-    s->judges = (int)world_between(w, 1, 3);
-}
 
 struct world *world_new(uint64_t seed, bool trace, struct tally *tally)
 {
@@ -45,7 +26,7 @@ struct world *world_new(uint64_t seed, bool trace, struct tally *tally)
     w->tally = tally;
     w->now = WORLD_START;
     rng_seed(&w->rng, seed);
-    draw_settings(w);
+    swarm_draw(w);
     for (int i = 0; i < PROCESSES; i++)
         w->process[i].silent_since = w->now;
     w->db = model_db_new(w);
@@ -120,7 +101,7 @@ bool world_faulty(const struct world *w)
 
 bool world_fault(struct world *w, enum fault f, int per_mille)
 {
-    if (!world_faulty(w) || !world_chance(w, per_mille))
+    if (!w->set.on[f] || !world_faulty(w) || !world_chance(w, per_mille))
         return false;
     world_count(w, f);
     return true;

@@ -21,15 +21,17 @@
 #define PROCESSES (WORKERS_MAX + PRODUCERS_MAX) /* workers first */
 #define ENGINES_MAX 2
 #define ENGINE_BULK 1 /* this one of them judges whole slices */
-#define JOBS_MAX 2
-#define RUNS_MAX 6
+#define JOBS_MAX 18   /* more than a producer leads at a time */
+#define RUNS_MAX 40
 #define SLICES_MAX 48
 #define SUBJECTS_MAX 5 /* of a slice */
 #define PARTITIONS_MAX 6
 #define WORLD_START 1000000 /* ms; not 0, because cores use 0 for "never" */
 
-struct settings { /* drawn from the seed */
+struct settings {    /* drawn from the seed: swarm.c */
+    bool on[FAULTS]; /* which kinds of fault there are at all */
     int workers, producers, engines, jobs, partitions;
+    int strikes; /* of the nemesis, at about so many moments */
     int concurrency, latency_ms, call_timeout_ms;
     int judges; /* slices a worker has judged at a time by a bulk engine */
     int statement_faults, message_faults, call_faults; /* of a thousand, while faults last */
@@ -48,6 +50,7 @@ struct process {
     uint32_t incarnation;
     int64_t frozen_until;
     int64_t silent_since; /* dead or frozen since then; INT64_MAX: neither */
+    int64_t links_hang_until, engine_cut_until;
 };
 
 struct world {
@@ -67,6 +70,7 @@ struct world {
     struct sim_worker *workers;
     struct sim_producer *producers;
     struct nemesis *nemesis;
+    uint32_t database_life; /* grows when the database crashes: what was under way is gone */
     bool broken;
     char why[300];
 };
@@ -83,7 +87,7 @@ void *world_data(size_t size);                                       /* zeroed; 
 int64_t world_between(struct world *w, int64_t low, int64_t high);   /* both included */
 bool world_chance(struct world *w, int per_mille);
 bool world_faulty(const struct world *w); /* before the heal */
-/* Chance of a fault, before the heal only; counted when it comes true. */
+/* Chance of a fault, before the heal only, if the seed has its kind; counted when it comes true. */
 bool world_fault(struct world *w, enum fault f, int per_mille);
 void world_count(struct world *w, enum fault f);
 
