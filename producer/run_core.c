@@ -146,8 +146,7 @@ void run_core_engine(struct run_core *c, const char *engine, int partitions)
 
 static void plan(struct run_core *c, struct lead *l)
 {
-    if (l->planning_over || l->plan_asked || l->close_asked || l->stale || l->give_up_asked ||
-        c->draining || c->now < l->plan_at)
+    if (l->planning_over || l->plan_asked || l->close_asked || l->stale || c->now < l->plan_at)
         return;
     l->plan_asked = true;
     int pages = l->first_page ? 1 : LIMIT_PAGES_PER_PLAN;
@@ -160,7 +159,7 @@ static void adopt(struct run_core *c, struct lead *l, const struct planned_pages
     l->run.cursor = pages->cursor;
     l->run.slices = pages->slices;
     l->first_page = false;
-    if (pages->state != RUN_PLANNING && !l->planning_over) {
+    if (pages->state != RUN_PLANNING) {
         l->planning_over = true;
         l->run.state = RUN_RUNNING;
         l->progress_at = c->now;
@@ -204,7 +203,7 @@ void run_core_planned(struct run_core *c, struct lead_ref ref, const struct plan
 
 static void renew(struct run_core *c, struct lead *l)
 {
-    if (l->renew_asked || l->give_up_asked || c->now < l->renew_at)
+    if (l->renew_asked || c->now < l->renew_at)
         return;
     l->renew_asked = true;
     l->renew_at = c->now + LEASE_RENEW_MS;
@@ -244,7 +243,7 @@ static int64_t next_look(const struct run_core *c, const struct lead *l)
 {
     int done = l->progress.slices - l->progress.pending - l->done_at_start;
     int64_t elapsed = c->now - l->started_ms;
-    if (done <= 0 || elapsed <= 0)
+    if (done <= 0)
         return elapsed < PROGRESS_MAX_MS ? PROGRESS_MIN_MS : PROGRESS_MAX_MS / 4;
     int waiting = publish_ahead(l);
     if (waiting == 0 || waiting > l->progress.pending)
@@ -257,7 +256,7 @@ static int64_t next_look(const struct run_core *c, const struct lead *l)
 
 static void look(struct run_core *c, struct lead *l)
 {
-    if (l->progress_asked || l->close_asked || l->give_up_asked || c->now < l->progress_at)
+    if (l->progress_asked || l->close_asked || c->now < l->progress_at)
         return;
     l->progress_asked = true;
     c->ops.progress(c->ops.world, lead_ref(c, l), &l->run.run_id);
@@ -355,6 +354,7 @@ void run_core_drain(struct run_core *c)
 
 /* ---- the pump ---------------------------------------------------------------------------- */
 
+/* From a drain on a lead is only handed on: what comes after that here need not ask about it. */
 static void lead_step(struct run_core *c, struct lead *l)
 {
     if (c->draining) {

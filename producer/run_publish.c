@@ -142,9 +142,8 @@ static void rate_spend(const struct run_core *c, struct lead *l, int slices)
 
 static bool may_draw(const struct run_core *c, const struct lead *l, int topic)
 {
-    return l->used && l->topic == topic && !l->draw_asked && !l->give_up_asked &&
-           c->now >= l->draw_at && l->run.slices > l->after + 1 &&
-           l->sent_count + LIMIT_PUBLISH_BATCH <= SENT_MAX;
+    return l->used && l->topic == topic && !l->draw_asked && c->now >= l->draw_at &&
+           l->run.slices > l->after + 1 && l->sent_count + LIMIT_PUBLISH_BATCH <= SENT_MAX;
 }
 
 void publish_draw(struct run_core *c, int topic)

@@ -10,8 +10,8 @@
 
 void reconcile_ask(struct run_core *c, struct lead *l)
 {
-    if (l->overdue_asked || l->overdue_count > 0 || c->draining || l->give_up_asked ||
-        c->now < l->overdue_at || c->topic[l->topic].state != TOPIC_READY)
+    if (l->overdue_asked || l->overdue_count > 0 || c->now < l->overdue_at ||
+        c->topic[l->topic].state != TOPIC_READY)
         return;
     l->overdue_asked = true;
     l->overdue_at = c->now + RECONCILE_MS;

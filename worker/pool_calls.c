@@ -6,11 +6,11 @@
 
 static void untried_moves(struct pool *p, struct slice_in_hand *s, int by)
 {
-    bool counted = s->state == S_JUDGING;
     struct engine_desk *desk = &p->desk[s->engine];
-    desk->claimed -= counted && s->untried > 0;
+    assert(s->state == S_JUDGING);
+    desk->claimed -= s->untried > 0;
     s->untried += by;
-    desk->claimed += counted && s->untried > 0;
+    desk->claimed += s->untried > 0;
 }
 
 static void open_moves(struct pool *p, struct slice_in_hand *s, int by)

@@ -79,7 +79,7 @@ static void orphan(struct pool *p)
 
 void leave_step(struct pool *p)
 {
-    if (p->leaving == STAYING || p->leaving == LEFT)
+    if (p->leaving == STAYING) /* LEFT: the pump does not come here any more */
         return;
     int left = give_up_slices(p);
     bool over = p->now >= p->leave_hard;

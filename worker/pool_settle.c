@@ -125,7 +125,7 @@ void pool_settled(struct pool *p, struct pool_ref ref, const struct settle_answe
     p->now = p->ops.now_ms(p->ops.world);
     if (s == NULL || s->state != S_SETTLING)
         return;
-    if (slice_is_bulk(p, s) && s->in_flight > 0)
+    if (slice_is_bulk(p, s))
         calls_judged(p, s, a);
     switch (a->result) {
     case SETTLE_DONE:

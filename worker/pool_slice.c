@@ -121,8 +121,6 @@ static void slice_free(struct pool *p, struct slice_in_hand *s)
     else
         desk->newest = s->older;
     forget_judgement(s);
-    if (desk->alone == s->slot)
-        desk->alone = NO_SLOT;
     s->used = false;
     p->free_slots[p->free_count++] = s->slot;
 }
@@ -305,14 +303,13 @@ static void claimed_unwanted(struct pool *p, struct slice_in_hand *s, const stru
     slice_drop(p, s);
 }
 
-/* There is nothing to do. */
+/* There is nothing to do. Its partition is still ours: else the slice were abandoned. */
 static void claimed_over(struct pool *p, struct slice_in_hand *s, const struct claim *claim)
 {
     if (claim->outcome == CLAIM_LOST) {
         note_worker_lost(p, s, claim);
     } else if (claim->outcome == CLAIM_UNKNOWN) {
-        if (s->part >= 0)
-            p->ops.dead_letter(p->ops.world, p->part[s->part].id, s->offset, "unknown_slice");
+        p->ops.dead_letter(p->ops.world, p->part[s->part].id, s->offset, "unknown_slice");
     } else {
         slice_note(p, s, NOTE_REDELIVERED, NULL);
     }

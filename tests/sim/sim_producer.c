@@ -109,8 +109,10 @@ struct sim_producer *producers_new(struct world *w)
 
 void producers_free(struct world *w)
 {
-    for (int i = 0; i < PRODUCERS_MAX; i++)
+    for (int i = 0; i < PRODUCERS_MAX; i++) {
         producer_kill(w, WORKERS_MAX + i);
+        run_core_free(w->producers[i].core); /* NULL now: allowed */
+    }
     free(w->producers);
 }
 

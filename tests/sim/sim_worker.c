@@ -147,8 +147,10 @@ struct sim_worker *workers_new(struct world *w)
 
 void workers_free(struct world *w)
 {
-    for (int i = 0; i < WORKERS_MAX; i++)
+    for (int i = 0; i < WORKERS_MAX; i++) {
         worker_kill(w, i);
+        pool_free(w->workers[i].pool); /* NULL now: allowed */
+    }
     free(w->workers);
 }
 
