@@ -30,6 +30,7 @@ struct worker_book {
     struct { /* the last answer that told of an outage: what failed since then is not charged */
         int64_t since, told_at; /* 0: none */
     } outage[ENGINES_MAX];
+    int64_t answered_ask[ENGINES_MAX]; /* when the last ask that was answered was made */
 };
 
 struct judge_book { /* a judge under way at a bulk engine, of whoever, alive or not */

@@ -94,14 +94,16 @@ void checker_lent(struct world *w, struct address a, int engine, int64_t asked_a
                   int64_t outage_ms)
 {
     struct worker_book *b = &w->checker->worker[a.process];
+    b->answered_ask[engine] = asked_at;
     if (outage_ms < 0 || outage_ms >= OUTAGE_CHARGED_AFTER_MS)
         return;
     b->outage[engine].since = asked_at - outage_ms;
     b->outage[engine].told_at = w->now;
 }
 
-/* Tries that failed in an outage are struck when the worker is told of it: whoever ends as an error
- * of the engine's, has failed after that, or before the outage. */
+/* Nobody ends as an error of the engine's before an ask made after it could tell of an outage. And
+ * tries that failed in an outage are struck when the worker is told of it: whoever ends so, has
+ * failed after that, or before the outage. */
 void checker_settling(struct world *w, struct address a, struct pool_ref hand,
                       const struct pool_outcome *out)
 {
@@ -112,10 +114,14 @@ void checker_settling(struct world *w, struct address a, struct pool_ref hand,
     if (h == NULL || h->settling)
         return;
     h->settling = true;
-    for (int i = 0; i < out->claim->n && told > 0; i++) {
+    for (int i = 0; i < out->claim->n; i++) {
         const struct subject *u = &out->subjects[i];
-        if (u->state == SUBJECT_FAILED && u->answer->sign != TRY_ANSWERED &&
-            u->failed_ms >= since && u->failed_ms < told)
+        if (u->state != SUBJECT_FAILED || u->answer->sign == TRY_ANSWERED)
+            continue;
+        if (u->failed_ms >= b->answered_ask[engine])
+            world_broken(w, "run %d slice %d: subject %d is charged, and nobody was asked", run,
+                         (int)out->slice, i);
+        if (told > 0 && u->failed_ms >= since && u->failed_ms < told)
             world_broken(w, "run %d slice %d: subject %d is charged for an outage", run,
                          (int)out->slice, i);
     }
