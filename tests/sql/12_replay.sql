@@ -114,6 +114,9 @@ select isnt(reveille.close_run(:'replay', 'p', 1), null, 'R-X1: it closes like a
 select is(test.differs(:'replay'), '', 'R-X1: and has its own proof');
 select is(test.differs(:'parent'), '', 'R-X1: the parent''s is as it was');
 
+select is(reveille.replays_of(:'parent') -> 'unresolved', '{"errors": 1, "unreached": 3}',
+          'R-X1: what is unresolved is counted, errors and unreached apart');
+
 -- ---- the second: what was judged since is not judged again, and the last outcome counts
 select is(pg_temp.chosen(:'parent', s), expected, format('R-X1: after a replay %s selects %s', s, expected))
   from (values (jsonb '{"errors": true}', '5'), ('{"error_classes": ["timeout_error"]}', ''),

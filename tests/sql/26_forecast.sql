@@ -6,14 +6,14 @@ select test.job('q', 'sql', '{inactivity,milestone}');
 update reveille.scenario_config set cooldown_days = 7, enabled = true
  where scenario_type in ('inactivity', 'milestone');
 
--- Judges inactivity and milestone for everybody; the 5th mentor's decision cannot be used, and the
+-- Judges inactivity and milestone for everybody; the 5th mentor's decision is too long, and the
 -- 7th's are for the 6th's user.
 create function public.test_judge(subject_ids uuid[], on_date date, params jsonb)
 returns table(subject_id uuid, user_id uuid, scenario_type text, about_id uuid, payload jsonb)
 language sql stable security definer set row_security = off as $$
     select m.id, case when m.id = test.mentor(7) then test.person(6) else m.user_id end,
-           case when m.id = test.mentor(5) then 'nobody_knows' else k end,
-           null::uuid, '{}'::jsonb
+           k, null::uuid, jsonb_build_object('x', repeat('x', case when m.id = test.mentor(5)
+                                                     then 17000 else 1 end))
       from public.peer_mentors m cross join jsonb_object_keys(params) k
      where m.id = any(subject_ids) and (m.id <> test.mentor(9) or k = 'inactivity')
 $$;
