@@ -107,7 +107,7 @@
 #define BROKER_METADATA_PAUSE_MS 100 /* between two of them, and while an admin answer is due */
 #define BROKER_OPERATION_MS 5000 /* the broker's own wait until a new topic is known everywhere */
 #define BROKER_RECENT_CODES 8    /* errors remembered, so that each is passed on only ... */
-#define BROKER_AGAIN_MS 1000     /* ... so often: librdkafka repeats itself */
+#define BROKER_AGAIN_MS 10000    /* ... so often: librdkafka repeats itself at every try */
 #define BROKER_CLOSE_MS 10000    /* a consumer that does not close is left behind */
 #define BROKER_SESSION_MS 10000  /* default of session.timeout.ms; tests set 6 s */
 #define DEAD_LETTERS_PENDING 256 /* dead letters waiting to be written; beyond: only counted */
@@ -137,7 +137,6 @@
 #define LOG_RING_MAX (1024 * 1024) /* outstanding log; beyond it lines are dropped and counted */
 #define LOG_FLUSH_MS 100           /* how often what waits in the ring is tried again */
 #define LOG_DATABASE_AGAIN_MS 1000 /* a failing statement is a line at most so often */
-#define LOG_BROKER_AGAIN_MS 10000  /* the same words of librdkafka, who says them at every try */
 #define METRICS_SERIES_MAX 64      /* of a metric: labels are our own words */
 #define METRICS_TEXT_MAX (1024 * 1024) /* bytes of a scrape: ours are under 200 kB */
 #define ERR_TEXT_MAX 256

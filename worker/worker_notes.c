@@ -12,8 +12,7 @@ struct worker_notes {
     struct log *log;
     struct metrics *metrics;
     const char *const *engine_names;
-    int64_t database_said_ms, broker_said_ms; /* 0: never */
-    char broker_said[sizeof(((struct err *)NULL)->code)];
+    int64_t database_said_ms; /* 0: never */
 };
 
 static const char *job_of(const struct pool_note *note)
@@ -221,12 +220,6 @@ void worker_notes_database(struct worker_notes *n, const char *what, const struc
 
 void worker_notes_broker(struct worker_notes *n, const struct err *err)
 {
-    int64_t now = clock_mono_ms();
-    bool same = strcmp(n->broker_said, err->code) == 0;
-    if (same && n->broker_said_ms != 0 && now - n->broker_said_ms < LOG_BROKER_AGAIN_MS)
-        return;
-    n->broker_said_ms = now;
-    memcpy(n->broker_said, err->code, sizeof(n->broker_said));
     log_failure(n->log, EV_BROKER_ERROR, err);
 }
 

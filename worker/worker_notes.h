@@ -26,7 +26,7 @@ void worker_notes_numbers(struct worker_notes *n, int engine, const struct pool_
                           int in_flight);
 /* What did not work with the database, at most once a second. what: a constant. */
 void worker_notes_database(struct worker_notes *n, const char *what, const struct err *err);
-/* What librdkafka complains of; the same again only every ten seconds. */
+/* What librdkafka complains of. */
 void worker_notes_broker(struct worker_notes *n, const struct err *err);
 
 #endif

@@ -1,6 +1,7 @@
 /* broker: configuration, producing, topics and a group's offsets, against librdkafka's mock cluster
  * and, with REVEILLE_TEST_KAFKA=host:port, against that broker (what the mock cannot do is tested
  * there only). What a member of the group does is in test_broker_consumer.c. */
+#include "broker_internal.h"
 #include "broker_world.h"
 
 static const struct slice_msg MSG = {.slice = 7};
@@ -348,6 +349,27 @@ static void tells_the_session_in_force(void **state)
     assert_int_equal(broker_session_ms(said, 2), 6000);
 }
 
+static void count_report(void *arg, const struct err *err)
+{
+    (void)err;
+    ++*(int *)arg;
+}
+
+/* Without rights a new producer handle fails each second, in the same words. */
+static void the_same_error_is_passed_on_once(void **state)
+{
+    int count = 0;
+    struct broker_reporter reporter = {.fn = count_report, .arg = &count};
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        broker_report(&reporter, RD_KAFKA_RESP_ERR__TRANSPORT, "connection refused");
+        broker_report(&reporter, RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN, "1/1 brokers are down");
+    }
+    assert_int_equal(count, 2);
+    assert_true(BROKER_AGAIN_MS > BROKER_TICK_MS); /* so often may a handle be made anew */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +399,8 @@ int main(void)
          a_coordinator_away_for_long_costs_questions, NULL, NULL, NULL},
         {"A15: without a broker every question is answered in time, and free waits for nothing",
          an_absent_broker_costs_time_only, NULL, NULL, NULL},
+        {"an error that repeats itself, or takes turns with another, is passed on once",
+         the_same_error_is_passed_on_once, NULL, NULL, NULL},
         {"A9: after a fatal error the messages are reported and a new handle sends",
          a_fatal_error_makes_a_new_handle, NULL, NULL, NULL},
     };

@@ -269,21 +269,6 @@ static void a_failing_statement_is_no_line_a_call(void **state)
     notes_expect_text(&b->w, "error_code", "42501");
 }
 
-static void the_brokers_same_word_is_no_line_a_try_another_word_is(void **state)
-{
-    struct bench *b = *state;
-    struct err down = ERR_INIT, other = ERR_INIT;
-    err_retry(&down, ERR_NETWORK, "_TRANSPORT", "connection refused");
-    err_retry(&other, ERR_NETWORK, "_ALL_BROKERS_DOWN", "all are down");
-    for (int i = 0; i < 1000; i++) {
-        worker_notes_broker(b->notes, &down);
-    }
-    assert_in_range(notes_lines(&b->w, "broker_error"), 1, 3);
-    worker_notes_broker(b->notes, &other);
-    notes_lines(&b->w, "broker_error");
-    notes_expect_text(&b->w, "error_code", "_ALL_BROKERS_DOWN");
-}
-
 #define WITH_BENCH(title, fn)            \
     {                                    \
         title, fn, setup, teardown, NULL \
@@ -314,8 +299,6 @@ int main(void)
                    an_engines_numbers_are_its_gauges),
         WITH_BENCH("a failing statement is not a line a call",
                    a_failing_statement_is_no_line_a_call),
-        WITH_BENCH("the broker's same word is not a line a try, another word is one at once",
-                   the_brokers_same_word_is_no_line_a_try_another_word_is),
     };
     return cmocka_run_group_tests_name("worker_notes", tests, NULL, NULL);
 }
