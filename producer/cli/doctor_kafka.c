@@ -4,16 +4,21 @@
 #include "doctor.h"
 
 #include "limits.h"
+#include "scrub.h"
 
 #include <librdkafka/rdkafka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_MAGIC 0x6c6f6f6bu
 #define LIST_MAX 2048 /* bytes of a list of topics: LIMIT_TOPICS of them; what is longer is cut */
 
 struct look {
+    unsigned magic;
     rd_kafka_t *rk;
+    rd_kafka_resp_err_t code;  /* why there is no answer, ... */
+    char reason[ERR_TEXT_MAX]; /* ... in librdkafka's words; "": it gave none */
     const char *prefix;
     const PGresult *engines;
     const struct rd_kafka_metadata *metadata;
@@ -24,10 +29,25 @@ static void drop_log(const rd_kafka_t *rk UNUSED, int level UNUSED, const char *
 {
 }
 
-/* Returns owned, or NULL: librdkafka refuses the configuration. */
-static rd_kafka_t *open_handle(const struct config *config)
+static void keep_reason(struct look *look, rd_kafka_resp_err_t code, const char *reason)
+{
+    look->code = code;
+    (void)scrub_text(reason, strlen(reason), look->reason, sizeof(look->reason));
+}
+
+/* The first reason is the nearest to the cause; that all brokers are down is what follows. */
+static void on_error(rd_kafka_t *rk UNUSED, int code, const char *reason, void *opaque)
+{
+    struct look *look = CHECK_MAGIC(struct look, opaque, LOOK_MAGIC);
+    if (look->reason[0] == '\0' && code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+        keep_reason(look, code, reason);
+}
+
+/* Sets look->rk, or the reason why librdkafka refuses the configuration. */
+static void open_handle(struct look *look, const struct config *config)
 {
     size_t n;
+    char reason[ERR_TEXT_MAX] = "KAFKA_GROUP_ID is refused";
     const struct broker_property *properties = config_kafka(config, &n);
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     bool ok = rd_kafka_conf_set(conf, "group.id", config_text(config, CFG_KAFKA_GROUP_ID), NULL,
@@ -36,18 +56,64 @@ static rd_kafka_t *open_handle(const struct config *config)
         ok = ok && rd_kafka_conf_set(conf, properties[i].name, properties[i].value, NULL, 0) ==
                        RD_KAFKA_CONF_OK;
     rd_kafka_conf_set_log_cb(conf, drop_log);
-    rd_kafka_t *rk = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, NULL, 0) : NULL;
-    if (rk == NULL)
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_opaque(conf, look);
+    look->rk = ok ? rd_kafka_new(RD_KAFKA_CONSUMER, conf, reason, sizeof(reason)) : NULL;
+    if (look->rk == NULL) {
         rd_kafka_conf_destroy(conf);
-    return rk;
+        keep_reason(look, RD_KAFKA_RESP_ERR__INVALID_ARG, reason);
+    }
 }
+
+/* ---- the broker ---------------------------------------------------------------------------- */
+
+/* Whether a broker answered: then look->metadata is there, else the reason. */
+static bool ask(struct look *look)
+{
+    if (look->rk == NULL)
+        return false;
+    if (rd_kafka_metadata(look->rk, 1, NULL, &look->metadata, CLI_KAFKA_MS) ==
+        RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    while (rd_kafka_poll(look->rk, 0) > 0) {
+    } /* on_error is called here */
+    return false;
+}
+
+/* librdkafka's code of a failed TLS handshake is now _SSL, now _TRANSPORT: one mend for both. */
+static const char *mend_of(rd_kafka_resp_err_t code)
+{
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION ||
+        code == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
+        return "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD must be ones "
+               "that the broker knows; with SCRAM, Kafka 4 needs librdkafka 2.6.1 or newer";
+    return "is KAFKA_BOOTSTRAP_SERVERS right, does it listen, is KAFKA_SECURITY_PROTOCOL the "
+           "listener's? With TLS, KAFKA_SSL_CA_LOCATION names who issued the brokers' "
+           "certificates, which must hold the brokers' names; KAFKA_SSL_CERTIFICATE_LOCATION and "
+           "KAFKA_SSL_KEY_LOCATION one that they trust. Until it answers nothing is lost, runs "
+           "wait";
+}
+
+static void check_broker(json_t *checks, const struct look *look, bool there)
+{
+    if (there)
+        doctor_add(checks, "broker", DOCTOR_OK, "", "%d answer", look->metadata->broker_cnt);
+    else if (look->rk == NULL)
+        doctor_add(checks, "broker", DOCTOR_WRONG, "correct that KAFKA_ variable",
+                   "librdkafka refuses the configuration: %s", look->reason);
+    else
+        doctor_add(checks, "broker", DOCTOR_WRONG, mend_of(look->code), "no answer within %d s%s%s",
+                   CLI_KAFKA_MS / 1000, look->reason[0] ? ": " : "", look->reason);
+}
+
+/* ---- topics -------------------------------------------------------------------------------- */
 
 static void topic_name(const struct look *look, int row, char out[BROKER_TOPIC_SIZE])
 {
     snprintf(out, BROKER_TOPIC_SIZE, "%s.%s", look->prefix, PQgetvalue(look->engines, row, 0));
 }
 
-/* 0: there is no such topic. */
+/* 0: there is no such topic, or this user may not see it. */
 static int partitions_of(const struct look *look, const char *topic)
 {
     for (int i = 0; i < look->metadata->topic_cnt; i++)
@@ -69,10 +135,13 @@ static void check_topics(json_t *checks, const struct look *look)
                      len > 0 ? ", " : "", topic, there, wanted);
     }
     doctor_add(checks, "topics", list[0] ? DOCTOR_WRONG : DOCTOR_OK,
-               "a producer that may create topics makes them; else kafka-topics.sh --create, or "
-               "--alter --partitions; is KAFKA_TOPIC_PREFIX the programs' own?",
+               "a producer that may create topics makes them (in Kafka: Create and Write on all of "
+               "KAFKA_TOPIC_PREFIX, without which they are not seen either); else kafka-topics.sh "
+               "--create, or --alter --partitions; is the prefix the programs' own?",
                "%s", list[0] ? list : "one an engine, with partitions enough");
 }
+
+/* ---- the group ----------------------------------------------------------------------------- */
 
 /* Messages of one partition that the group has not passed; -1: no answer. */
 static int64_t lag_of(const struct look *look, const char *topic, int32_t partition)
@@ -118,7 +187,7 @@ static void check_group(json_t *checks, const struct look *look)
     }
     if (silent)
         doctor_add(checks, "group", DOCTOR_WRONG,
-                   "may this user read the offsets of KAFKA_GROUP_ID?",
+                   "may this user read the offsets of KAFKA_GROUP_ID (in Kafka, Describe on it)?",
                    "the group's offsets cannot be read");
     else if (list[0])
         doctor_add(checks, "group", DOCTOR_WRONG,
@@ -137,16 +206,12 @@ bool doctor_kafka(json_t *checks, const struct config *config, const PGresult *e
                    "KAFKA_BOOTSTRAP_SERVERS is not set here");
         return true;
     }
-    struct look look = {.rk = open_handle(config),
+    struct look look = {.magic = LOOK_MAGIC,
                         .prefix = config_text(config, CFG_KAFKA_TOPIC_PREFIX),
                         .engines = engines};
-    bool there = look.rk != NULL && rd_kafka_metadata(look.rk, 1, NULL, &look.metadata,
-                                                      CLI_KAFKA_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
-    doctor_add(checks, "broker", there ? DOCTOR_OK : DOCTOR_WRONG,
-               "is KAFKA_BOOTSTRAP_SERVERS right, does it listen, do TLS and SASL properties fit? "
-               "Until it answers nothing is lost, runs wait",
-               there ? "%d answer" : "no answer within %d s",
-               there ? look.metadata->broker_cnt : CLI_KAFKA_MS / 1000);
+    open_handle(&look, config);
+    bool there = ask(&look);
+    check_broker(checks, &look, there);
     if (there && engines != NULL) {
         check_topics(checks, &look);
         check_group(checks, &look);
