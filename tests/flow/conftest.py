@@ -80,14 +80,20 @@ def embedded(folder):
 def kafka(folder):
     brokers = KafkaBrokers(folder)
     try:
-        brokers.start()
+        start_or_skip(brokers)
         yield brokers
+    finally:
+        brokers.stop()
+
+
+def start_or_skip(kafka):
+    """Starts what is an Apache Kafka; where there can be none, its tests are skipped, or fail."""
+    try:
+        kafka.start()
     except (StackError, OSError) as reason:
         if os.environ.get("REVEILLE_REQUIRE_KAFKA") == "1":
             raise
         pytest.skip(f"NO APACHE KAFKA: {reason}")
-    finally:
-        brokers.stop()
 
 
 @pytest.fixture(scope="module")

@@ -75,14 +75,18 @@ class EmbeddedBroker(_OwnBroker):
 
 
 class Kafka(_OwnBroker):
-    """A broker that is its own controller. Restarted, it has its data and its address again."""
+    """A broker that is its own controller. Restarted, it has its data and its address again.
+    `settings` override lines of server.properties, `format_words` are more for the command that
+    formats its storage; `tls`: with what (an ssl.SSLContext) it is asked whether it is ready."""
 
     def __init__(self, layout, version=DEFAULT_VERSION, port=None, controller_port=None,
-                 settings=None):
+                 settings=None, format_words=(), tls=None):
         super().__init__(layout, port)
         self.controller_port = controller_port or free_port()
         self._jars = KafkaJars(version)
         self._settings = settings or {}
+        self._format_words = format_words
+        self._tls = tls
         self._configuration = self.folder / "server.properties"
 
     @property
@@ -96,7 +100,7 @@ class Kafka(_OwnBroker):
         self._launch()
 
     def ready(self):
-        return kafka_answers(self.address, with_controller=True)
+        return kafka_answers(self.address, with_controller=True, tls=self._tls)
 
     def _launch(self, jvm_option=None):
         if not self._configuration.exists():
@@ -115,7 +119,7 @@ class Kafka(_OwnBroker):
         option = "-Xshare:auto" if jvm_option else None
         done = subprocess.run(
             self._jars.java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", draft,
-                            option=option),
+                            *self._format_words, option=option),
             env=self._environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             check=False)
         if done.returncode != 0:

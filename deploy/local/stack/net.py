@@ -1,4 +1,4 @@
-"""Loopback networking: a free port, one HTTP request, one Kafka Metadata request."""
+"""Loopback networking: a free port, one HTTP request, one Kafka request."""
 
 import http.client
 import random
@@ -8,6 +8,8 @@ import urllib.parse
 from pathlib import Path
 
 from .layout import StackError
+
+METADATA = 3  # Kafka's number for this request
 
 
 def free_port():
@@ -41,19 +43,27 @@ def http_request(method, url, headers=None, body=None, seconds=5):
         link.close()
 
 
-def kafka_answers(address, with_controller, seconds=2):
-    """Whether a plaintext Kafka broker at host:port answers Metadata with itself as a member, and,
-    if asked for, with a controller: before that it takes requests but can create no topic."""
-    host, _, port = address.rpartition(":")
-    question = struct.pack(">hhih", 3, 1, 1, 5) + b"stack" + struct.pack(">i", 0)
+def kafka_answers(address, with_controller, seconds=2, tls=None):
+    """Whether the Kafka broker at host:port answers Metadata with itself as a member, and, if asked
+    for, with a controller: before that it takes requests but can create no topic."""
     try:
-        with socket.create_connection((host, int(port)), timeout=seconds) as link:
-            link.sendall(struct.pack(">i", len(question)) + question)
-            size = struct.unpack(">i", _read(link, 4))[0]
-            brokers, controller = _parse_metadata(_read(link, size))
+        answer = kafka_request(address, METADATA, 1, struct.pack(">i", 0), seconds, tls)
+        brokers, controller = _parse_metadata(answer)
     except (OSError, ValueError, struct.error, IndexError):
         return False
     return brokers > 0 and (controller >= 0 or not with_controller)
+
+
+def kafka_request(address, api, version, body, seconds=2, tls=None):
+    """The answer's body to one request of Kafka's protocol, with the old form of header. In clear,
+    or with `tls`, an ssl.SSLContext. OSError or ValueError: no answer."""
+    host, _, port = address.rpartition(":")
+    request = struct.pack(">hhih", api, version, 1, 5) + b"stack" + body
+    with socket.create_connection((host, int(port)), timeout=seconds) as plain, \
+            (tls.wrap_socket(plain, server_hostname=host) if tls else plain) as link:
+        link.sendall(struct.pack(">i", len(request)) + request)
+        size = struct.unpack(">i", _read(link, 4))[0]
+        return _read(link, size)[4:]  # behind the request's number
 
 
 def _read(link, size):
@@ -68,8 +78,8 @@ def _read(link, size):
 
 def _parse_metadata(answer):
     """(number of brokers, controller's id or -1) of a Metadata response, version 1."""
-    count = struct.unpack_from(">i", answer, 4)[0]
-    at = 8
+    count = struct.unpack_from(">i", answer, 0)[0]
+    at = 4
     for _ in range(count):
         at += 4                                                       # the node's id
         at += 2 + struct.unpack_from(">h", answer, at)[0]             # its host
