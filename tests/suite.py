@@ -8,6 +8,7 @@
   sim      both cores in a simulated world, seeded; and the planted bugs it must catch
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
   pooler   the same, with every program behind PgBouncer in transaction mode
+  newer    runs, faults and SCRAM on Apache Kafka, with a newer librdkafka than Debian's
   fuzz     libFuzzer on everything that reads bytes from outside, for a minute each
   papers   the documents against the code: requirements and their tests, files that are named
 
@@ -35,8 +36,10 @@ from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
 
-GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "fuzz", "papers")
-LONG = ("versions", "pooler", "fuzz")  # --quick leaves them out, unless they are named
+GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "newer", "fuzz", "papers")
+LONG = ("versions", "pooler", "newer", "fuzz")  # --quick leaves them out, unless they are named
+NEWER_SCRAM = "test_r_x3_a_run_passes_with_scram_over_tls_its_passwords_in_files"
+NEWER_VERSION = "test_the_programs_use_the_librdkafka_that_these_tests_found"
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 
@@ -228,6 +231,14 @@ def group_pooler(tally, parts, quick):
     env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "pooler"),
            "REVEILLE_FLOW_POOLER": "1"}
     counted(tally, *run([*PYTEST, "tests/flow"], env=env))
+
+
+def group_newer(tally, parts, quick):
+    env = {"REVEILLE_FLOW_FOLDER": str(parts.layout.folder / "newer")}
+    security = "tests/flow/test_kafka_security.py"
+    counted(tally, *run(["tests/flow/newer_librdkafka.py", "tests/flow/test_run.py",
+                         "tests/flow/test_faults.py", f"{security}::{NEWER_SCRAM}",
+                         f"{security}::{NEWER_VERSION}", "-k", "not embedded"], env=env))
 
 
 def group_fuzz(tally, parts, quick):
