@@ -3,6 +3,7 @@
 #include "producer.h"
 
 #include "lib_alloc.h"
+#include "no_dump.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -33,6 +34,8 @@ int main(int argc, char **argv)
     if (option == OPTION_ANSWERED || option == OPTION_WRONG)
         return option == OPTION_WRONG ? EXIT_USAGE : EXIT_SUCCESS;
 
+    if (no_dump(&err))
+        goto out;
     if (!(P.cfg = config_new(FOR_PRODUCER, (const char *const *)environ, &err)))
         goto out;
     if (producer_check(P.cfg, &err))

@@ -5,6 +5,7 @@
 
 #include "clock.h"
 #include "lib_alloc.h"
+#include "no_dump.h"
 #include "options.h"
 
 #include <stdio.h>
@@ -46,7 +47,9 @@ int main(int argc, char **argv)
     enum option option = option_read(&program, argc, argv, stdout, stderr);
     if (option == OPTION_ANSWERED || option == OPTION_WRONG)
         return option == OPTION_WRONG ? EXIT_USAGE : EXIT_SUCCESS;
-    int rc = option == OPTION_CHECK_CONFIG ? check_config(&w, &err) : run(&w, &err);
+    int rc = EXIT_FAILURE;
+    if (no_dump(&err) == 0)
+        rc = option == OPTION_CHECK_CONFIG ? check_config(&w, &err) : run(&w, &err);
     if (err_is_set(&err) && w.log != NULL)
         log_failure(w.log, EV_PROCESS_FAILED, &err);
     else if (err_is_set(&err))

@@ -2,6 +2,7 @@
  * verb. Which verbs there are is in verbs.c, what one does in its own file. */
 #include "help.h"
 #include "link.h"
+#include "no_dump.h"
 #include "print.h"
 #include "verbs.h"
 
@@ -17,8 +18,7 @@ static int run_verb(const struct verb *verb, const struct args *args)
         say("usage: reveille %s %s; see: reveille help %s", verb->name, verb->synopsis, verb->name);
         return CLI_USAGE;
     }
-    cli.config = config_new(FOR_CLI, (const char *const *)environ, &err);
-    if (cli.config == NULL) {
+    if (no_dump(&err) || !(cli.config = config_new(FOR_CLI, (const char *const *)environ, &err))) {
         say("%s", err.text);
         return CLI_USAGE;
     }

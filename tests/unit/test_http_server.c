@@ -162,6 +162,23 @@ static void a_crowd_does_not_keep_a_quick_one_out(void **state)
     client_close(&quick);
 }
 
+static void a_new_one_is_read_before_a_crowd_can_push_it_out(void **state)
+{
+    struct world *w = *state;
+    static struct client crowd[3 * HTTP_CONNECTIONS_MAX];
+    struct client quick = client_open(w);
+
+    client_say(&quick, "GET /quick HTTP/1.1\r\nHost: h\r\n\r\n");
+    for (size_t i = 0; i < COUNT_OF(crowd); i++) { /* all there before the server looks once */
+        crowd[i] = client_open(w);
+    }
+    assert_true(expect_text(w, &quick, "GET /quick", 1));
+    for (size_t i = 0; i < COUNT_OF(crowd); i++) {
+        client_close(&crowd[i]);
+    }
+    client_close(&quick);
+}
+
 static bool all_pending(void *arg)
 {
     return ((struct world *)arg)->pending_count >= HTTP_CONNECTIONS_MAX;
@@ -351,6 +368,8 @@ int main(void)
              a_slow_request_is_cut),
         TEST("E1: three times 128 slow clients do not keep a quick one out",
              a_crowd_does_not_keep_a_quick_one_out),
+        TEST("a request that came with a crowd is read before the crowd can push it out",
+             a_new_one_is_read_before_a_crowd_can_push_it_out),
         TEST("beyond 128 requests in hand a connection is closed at once",
              beyond_the_cap_of_requests_one_is_closed),
         TEST("stop_accepting closes what is idle, and lets open requests be answered",
