@@ -11,6 +11,7 @@ import time
 import uuid
 from pathlib import Path
 
+import guessing
 import jobs
 from rig import JOB, PROGRAMS, Rig, median
 from stack.net import http_request
@@ -189,7 +190,7 @@ def main():
     parser.add_argument("--history", type=int, default=3000000, help="older notifications (3,000,000)")
     parser.add_argument("--roster", type=int, default=1000000, help="of planning and memory (1,000,000)")
     parser.add_argument("--only", nargs="*", default=None,
-                        help="small paced fast wrk planning memory ready sql due doorbell page")
+                        help="small paced fast wrk planning memory ready sql due doorbell page secret")
     options = parser.parse_args()
     if not (PROGRAMS / "reveille-worker").exists():
         parser.error("not built: cmake --preset release && cmake --build --preset release")
@@ -206,6 +207,8 @@ def main():
         "due": lambda folder: jobs.many_due(folder, row),
         "doorbell": lambda folder: jobs.doorbell(folder, options.repeat, row),
         "page": lambda folder: jobs.page_query(folder, options.roster, row),
+        "secret": lambda folder: [guessing.comparison(1000000, row),
+                                  guessing.refusals(folder, 5000, row)],
     }
     unknown = set(options.only or []) - set(parts)
     if unknown:
