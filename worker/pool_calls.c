@@ -73,6 +73,15 @@ static bool startable(const struct pool *p, const struct slice_in_hand *s)
            !(slice_is_bulk(p, s) && p->touching);
 }
 
+/* What has not begun must not die with a slice that may kill the worker: each death counts as an
+ * attempt of whatever is claimed, and the innocent would be given up with the poison. */
+static void give_others_back(struct pool *p, const struct slice_in_hand *alone)
+{
+    for (struct slice_in_hand *s = slice_oldest(p, alone->engine); s != NULL; s = slice_next(p, s))
+        if (s != alone && s->state == S_JUDGING && !s->begun)
+            slice_give_back(p, s);
+}
+
 /* A slice that has failed twice already is worked alone, so that what kills workers is found. Alone
  * among its engine's: a sick engine must not stand in the way of the others'. */
 static bool may_begin(struct pool *p, struct slice_in_hand *s)
@@ -87,6 +96,7 @@ static bool may_begin(struct pool *p, struct slice_in_hand *s)
     if (desk->share.in_flight > s->in_flight)
         return false;
     desk->alone = s->slot;
+    give_others_back(p, s);
     return true;
 }
 
@@ -151,6 +161,8 @@ void calls_start(struct pool *p, int engine)
 {
     struct engine_desk *desk = &p->desk[engine];
     int room = share_room(&desk->share, p->now);
+    if (desk->alone != NO_SLOT && !desk->closed) /* closed: probes ask about others, too */
+        give_others_back(p, &p->slots[desk->alone]);
     if (room > 0 && desk->share.probe) {
         start_probe(p, engine);
         return;

@@ -56,6 +56,15 @@ static bool enough_claimed(const struct engine_desk *desk, int claiming)
     return desk->claimed + claiming >= LIMIT_CLAIMED_AHEAD && open >= 2 * desk->share.granted;
 }
 
+/* While a slice is worked alone, or about to be, nothing is claimed beside it. */
+static bool one_is_alone(struct pool *p, int engine)
+{
+    for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s))
+        if (s->alone && (s->state == S_JUDGING || p->desk[engine].alone == s->slot))
+            return true;
+    return false;
+}
+
 /* While an engine is closed there shall be a slice that no call has failed for: a probe asks about
  * another one each time, since what is left in the old ones may be what always fails. */
 static void claim_ahead(struct pool *p, int engine)
@@ -63,6 +72,8 @@ static void claim_ahead(struct pool *p, int engine)
     struct engine_desk *desk = &p->desk[engine];
     int claiming = 0;
     bool fresh = !desk->closed;
+    if (fresh && one_is_alone(p, engine))
+        return;
     for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s)) {
         claiming += s->state == S_CLAIMING;
         fresh = fresh || claiming > 0 || (s->state == S_JUDGING && s->failed_at == 0);

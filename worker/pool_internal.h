@@ -125,6 +125,8 @@ void slice_enter(struct pool *p, struct slice_in_hand *s, enum slice_state to);
 void slice_claim(struct pool *p, struct slice_in_hand *s);
 void slice_finish(struct pool *p, struct slice_in_hand *s); /* → S_DONE, window, freed */
 void slice_drop(struct pool *p, struct slice_in_hand *s);   /* → S_GONE, freed */
+/* One that has not begun: its claim is released, and made again when its turn has come. */
+void slice_give_back(struct pool *p, struct slice_in_hand *s);
 void slice_note(struct pool *p, const struct slice_in_hand *s, enum pool_note_kind kind,
                 const struct err *err);
 bool slice_holds_claim(const struct slice_in_hand *s);

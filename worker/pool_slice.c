@@ -18,7 +18,7 @@ static const unsigned edges[POOL_STATES] = {
     [S_CLAIMING] = TO(S_WAITING) | TO(S_BUSY) | TO(S_JUDGING) | TO(S_SETTLING) | TO(S_RETRY) |
                    TO(S_DONE) | TO(S_GONE),
     [S_BUSY] = TO(S_CLAIMING) | TO(S_GONE),
-    [S_JUDGING] = TO(S_CHECKING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
+    [S_JUDGING] = TO(S_CHECKING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_WAITING) | TO(S_GONE),
     [S_CHECKING] = TO(S_JUDGING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
     [S_SETTLING] = TO(S_DONE) | TO(S_RETRY) | TO(S_CLAIMING) | TO(S_SETTLING),
     [S_RETRY] = TO(S_SETTLING) | TO(S_JUDGING) | TO(S_CLAIMING) | TO(S_GONE),
@@ -198,6 +198,15 @@ void slice_later(struct pool *p, struct slice_in_hand *s)
 {
     s->wait_ms = backoff_next(&p->rng, s->wait_ms, RECLAIM_MIN_MS, RECLAIM_MAX_MS);
     s->again_at = p->now + s->wait_ms;
+}
+
+void slice_give_back(struct pool *p, struct slice_in_hand *s)
+{
+    p->releases++;
+    p->ops.release(p->ops.world, &s->run, &s->slice, 1);
+    slice_note(p, s, NOTE_RELEASED, NULL);
+    slice_enter(p, s, S_WAITING);
+    forget_judgement(s);
 }
 
 /* ---- claim ------------------------------------------------------------------------------- */

@@ -203,13 +203,53 @@ static void alone(void **state)
     lend(w, 10);
     ours(w, 0, "y", 1);
     ours(w, 2, "y", ALONE_FROM_ATTEMPT);
-    ours(w, 1, "y", 1);
-    /* slice 2 waits for slice 0 to end, slice 1 for slice 2 */
-    assert_said(w, "claim 0;claim 2;call 0/0;claim 1;");
+    /* slice 2 waits for slice 0 to end, slice 1 for slice 2, and is not claimed meanwhile */
+    assert_said(w, "claim 0;claim 2;call 0/0;");
     judged(w, 0, 0);
     assert_said(w, "settle 0 j;call 2/0;");
+    passes(w, CLAIM_RENEW_MS);
+    assert_said(w, "");
     judged(w, 2, 0);
-    assert_said(w, "settle 2 j;call 1/0;");
+    assert_said(w, "settle 2 j;claim 1;");
+    ours(w, 1, "y", 1);
+    assert_said(w, "call 1/0;");
+    world_end(w);
+}
+
+/* Two that failed together: the older is worked on, the younger is not there when it kills. */
+static void two_alone(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    rung(w, 0, 1);
+    assigned(w, 1);
+    lend(w, 10);
+    assert_said(w, "claim 0;claim 1;");
+    ours(w, 1, "y", ALONE_FROM_ATTEMPT);
+    ours(w, 0, "y", ALONE_FROM_ATTEMPT);
+    assert_said(w, "call 1/0;release 0;"); /* the answer about slice 1 came first */
+    pool_released(w->pool, false);
+    judged(w, 1, 0);
+    assert_said(w, "settle 1 j;claim 0;");
+    ours(w, 0, "y", ALONE_FROM_ATTEMPT);
+    assert_said(w, "call 0/0;");
+    world_end(w);
+}
+
+/* One that was claimed beside it, and has waited for a call since. */
+static void alone_beside_a_claim(void **state)
+{
+    (void)state;
+    struct pool_world *w = world_begin();
+    rung(w, 0, 0);
+    rung(w, 0, 1);
+    assigned(w, 1);
+    ours(w, 0, "y", ALONE_FROM_ATTEMPT);
+    ours(w, 1, "y", 1);
+    assert_said(w, "claim 0;claim 1;");
+    lend(w, 10);
+    assert_said(w, "release 1;call 0/0;");
     world_end(w);
 }
 
@@ -375,7 +415,7 @@ static void edges(void **state)
     for (int from = -1; from <= POOL_STATES; from++)
         for (int to = -1; to <= POOL_STATES; to++)
             allowed += pool_edge_allowed(from, to);
-    assert_int_equal(allowed, 27);
+    assert_int_equal(allowed, 28);
     assert_false(pool_edge_allowed(7, 0)); /* done is the end */
     assert_false(pool_edge_allowed(5, 8)); /* what is being settled is not given up */
     assert_string_equal(pool_state_name(5), "settling");
@@ -399,6 +439,8 @@ int main(void)
              tries_and_the_ask_behind_them),
         TEST("tries that an outage has cost are given back", an_outage_is_not_charged),
         TEST("from its third attempt on a slice is worked alone", alone),
+        TEST("R-E2: of two that workers did not survive one is given back", two_alone),
+        TEST("R-E2: who is worked alone takes nothing along", alone_beside_a_claim),
         TEST("a probe of a closed engine asks about another slice each time",
              probes_ask_about_other_slices),
         TEST("on a revoke claims are given back before unassign", revoke_gives_back_first),

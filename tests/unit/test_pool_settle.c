@@ -198,9 +198,11 @@ static void judged_alone(void **state)
     lend(w, 2);
     ours(w, 0, "", ALONE_FROM_ATTEMPT);
     ours(w, 1, "", 1);
-    assert_said(w, "claim 0;claim 1;judge 0;");
+    assert_said(w, "claim 0;claim 1;judge 0;release 1;");
     settled(w, 0, SETTLE_DONE);
-    assert_said(w, "store 0:1;judge 1;");
+    assert_said(w, "store 0:1;claim 1;");
+    ours(w, 1, "", 1);
+    assert_said(w, "judge 1;");
     world_end(w);
 }
 
