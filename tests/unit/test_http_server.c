@@ -166,17 +166,21 @@ static void a_new_one_is_read_before_a_crowd_can_push_it_out(void **state)
 {
     struct world *w = *state;
     static struct client crowd[3 * HTTP_CONNECTIONS_MAX];
-    struct client quick = client_open(w);
+    struct client first = client_open(w), last;
 
-    client_say(&quick, "GET /quick HTTP/1.1\r\nHost: h\r\n\r\n");
+    client_say(&first, "GET /first HTTP/1.1\r\nHost: h\r\n\r\n");
     for (size_t i = 0; i < COUNT_OF(crowd); i++) { /* all there before the server looks once */
         crowd[i] = client_open(w);
     }
-    assert_true(expect_text(w, &quick, "GET /quick", 1));
+    last = client_open(w);
+    client_say(&last, "GET /last HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_true(expect_text(w, &first, "GET /first", 1));
+    assert_true(expect_text(w, &last, "GET /last", 1));
     for (size_t i = 0; i < COUNT_OF(crowd); i++) {
         client_close(&crowd[i]);
     }
-    client_close(&quick);
+    client_close(&first);
+    client_close(&last);
 }
 
 static bool all_pending(void *arg)
