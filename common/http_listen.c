@@ -93,8 +93,7 @@ int http_listen(const char *address, char ret_address[HTTP_ADDRESS_SIZE], struct
     }
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
-        bind(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 ||
-        listen(fd, HTTP_BACKLOG) != 0 ||
+        bind(fd, (struct sockaddr *)&sa, sizeof(sa)) != 0 || listen(fd, HTTP_BACKLOG) != 0 ||
         getsockname(fd, (struct sockaddr *)&sa, &len) != 0) {
         (void)err_errno(err, "cannot listen");
         (void)err_prefix(err, address);
