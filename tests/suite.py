@@ -5,7 +5,7 @@
   torture  memory that runs out at each allocation of the decode, HTTP and settle paths
   sql      pgTAP and concurrency tests of the protocol functions, on a real PostgreSQL
   versions migrations and pgTAP on the PostgreSQLs that Debian 12 does not have (16, 17, 18)
-  sim      both cores in a simulated world, seeded; and the planted bugs it must catch
+  sim      both cores in simulated worlds, seeded; the planted bugs they must catch; what they reach
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
   pooler   the same, with every program behind PgBouncer in transaction mode
   newer    runs, faults and SCRAM on Apache Kafka, with a newer librdkafka than Debian's
@@ -213,10 +213,11 @@ def superuser(postgres):
 
 
 def group_sim(tally, parts, quick):
-    simulator = ROOT / "build" / "debug" / "bin" / "reveille-sim"
-    counted(tally, *run([simulator, "--seeds", "500" if quick else "2000"]))
+    counted(tally, *run(["tests/sim/run", "--sanitize", "--seeds", "500" if quick else "2000"]))
     if not quick:
-        step(tally, "the simulator catches the planted bugs", ["tests/sim/check-mutants"])
+        counted(tally, *run(["tests/sim/check-mutants"]))
+        step(tally, "the simulation reaches the cores' decisions",
+             ["tests/sim/coverage", "--seeds", "6000"])
 
 
 def group_flow(tally, parts, quick):

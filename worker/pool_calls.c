@@ -334,6 +334,14 @@ void calls_ask(struct pool *p, int engine)
     p->ops.ask_share(p->ops.world, engine, desk->share.asked_want, &report);
 }
 
+/* Whether its errors may still turn out to be an outage's: also while its claim is claimed again.
+ */
+static bool undecided(const struct slice_in_hand *s)
+{
+    bool claimed_again = s->state == S_CLAIMING || (s->state == S_RETRY && s->claim_first);
+    return s->state == S_JUDGING || s->state == S_CHECKING || (claimed_again && s->claim != NULL);
+}
+
 /* Takes back what an outage has charged to one slice's subjects. */
 static void strike(struct pool *p, struct slice_in_hand *s, int64_t since)
 {
@@ -384,7 +392,7 @@ void pool_lent(struct pool *p, int engine, const struct share_answer *a)
         struct slice_in_hand *next;
         for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = next) {
             next = slice_next(p, s);
-            if (outage && (s->state == S_JUDGING || s->state == S_CHECKING))
+            if (outage && undecided(s))
                 strike(p, s, desk->share.outage_since);
             if (s->state == S_CHECKING)
                 slice_checked(p, s);

@@ -15,8 +15,8 @@ static const char *const state_names[POOL_STATES] = {
 #define TO(s) (1u << (s))
 static const unsigned edges[POOL_STATES] = {
     [S_WAITING] = TO(S_CLAIMING) | TO(S_GONE),
-    [S_CLAIMING] = TO(S_WAITING) | TO(S_BUSY) | TO(S_JUDGING) | TO(S_SETTLING) | TO(S_RETRY) |
-                   TO(S_DONE) | TO(S_GONE),
+    [S_CLAIMING] = TO(S_WAITING) | TO(S_BUSY) | TO(S_JUDGING) | TO(S_CHECKING) | TO(S_SETTLING) |
+                   TO(S_RETRY) | TO(S_DONE) | TO(S_GONE),
     [S_BUSY] = TO(S_CLAIMING) | TO(S_GONE),
     [S_JUDGING] = TO(S_CHECKING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_WAITING) | TO(S_GONE),
     [S_CHECKING] = TO(S_JUDGING) | TO(S_SETTLING) | TO(S_CLAIMING) | TO(S_GONE),
@@ -254,7 +254,7 @@ static void claimed_ours(struct pool *p, struct slice_in_hand *s, struct claim *
     if (s->open > 0)
         slice_enter(p, s, S_JUDGING);
     else
-        slice_settle(p, s);
+        slice_judged(p, s); /* it may have been lost while an outage was asked about */
 }
 
 static void claimed_busy(struct pool *p, struct slice_in_hand *s, int stale_ms)

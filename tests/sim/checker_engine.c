@@ -7,6 +7,7 @@
 #include "model_db.h"
 #include "model_engine.h"
 
+#define HEARD_MS 2000                   /* a wish counts for so long */
 #define IDLE_MS (SHARE_LEASE_MS + 5000) /* what the dead held is lent again by then */
 
 void checker_shares_forgotten(struct world *w)
@@ -141,7 +142,7 @@ static bool idle(const struct world *w, const struct db_engine *e)
         if (s->until <= w->now)
             continue;
         lent += s->granted;
-        wanted = wanted || s->want > s->granted;
+        wanted = wanted || (s->want > s->granted && s->until > w->now + SHARE_LEASE_MS - HEARD_MS);
     }
     return wanted && lent < e->current;
 }

@@ -126,7 +126,7 @@ static void lost(struct world *w, void *data)
     if (!process_ready(w, e->to, lost, e))
         return;
     struct member *m = model_kafka_member(e->kafka, e->to);
-    if (!m->in_group && !m->revoking) {
+    if (!m->in_group && !m->revoking && !m->rejoining) {
         m->revoking = true;
         m->lost = true;
         m->asked_at = w->now;
@@ -265,6 +265,7 @@ static void joins(struct world *w, void *data)
         return;
     struct model_kafka *k = e->kafka;
     struct member *m = model_kafka_member(k, e->to);
+    m->rejoining = false;
     if (!m->in_group) {
         m->in_group = true;
         forget_positions(m);
@@ -293,6 +294,7 @@ void model_kafka_unassign(struct model_kafka *k, struct address worker)
     checker_unassigned(k->world, m);
     m->revoking = false;
     if (!m->in_group) {
+        m->rejoining = true;
         if (k->world->process[worker.process].alive)
             send(k, m, world_between(k->world, 10, 1000), joins);
         return;

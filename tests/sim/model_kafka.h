@@ -45,6 +45,7 @@ struct member {
     int64_t silent_since;         /* its process is dead since then; 0: it lives */
     bool in_group, joined;        /* joined: holds nothing, waits for the assignment */
     bool revoking;                /* was told to give back; has not yet */
+    bool rejoining;               /* was thrown out, has given back, is on its way in again */
     int generation;               /* of what it holds; 0: nothing */
     int64_t asked_at;             /* when it was told to give back */
     int64_t cut_since, cut_until; /* nothing passes between it and the brokers */

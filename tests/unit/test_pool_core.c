@@ -192,6 +192,58 @@ static void an_outage_is_not_charged(void **state)
     world_end(w);
 }
 
+/* Its claim is lost, or cannot be had for a while, between the last failure and the ask behind it.
+ */
+static struct pool_world *failed_and_lost(void)
+{
+    struct pool_world *w = world_begin();
+    const bool lost[1] = {false};
+    rung(w, 0, 0);
+    assigned(w, 1);
+    ours(w, 0, "y", 1);
+    for (int i = 0; i < ENGINE_TRIES; i++) {
+        lend(w, 1);
+        passes(w, 1500);
+        lend(w, 1);
+        fails(w, 0, 0, ERR_NETWORK);
+    }
+    forget_said(w);
+    passes(w, CLAIM_RENEW_MS);
+    pool_touched(w->pool, w->touched, 1, lost, false);
+    assert_said(w, "claim 0;");
+    return w;
+}
+
+static void a_lost_claim_charges_nobody(void **state)
+{
+    (void)state;
+    struct pool_world *w = failed_and_lost();
+    ours(w, 0, "y", 1);
+    assert_said(w, ""); /* nobody could tell of an outage yet */
+    lend(w, 1);
+    passes(w, 2 * SHARE_ASK_FAILED_MS);
+    lend(w, 1);
+    assert_said(w, "settle 0 e;");
+    world_end(w);
+
+    w = failed_and_lost();
+    lend_in(w, 1, 60000); /* told while it is being claimed */
+    ours(w, 0, "y", 1);
+    passes(w, 2 * ENGINE_BACKOFF_MIN_MS);
+    lend_in(w, 1, 60000);
+    assert_said(w, "call 0/0;");
+    world_end(w);
+
+    w = failed_and_lost();
+    claim_answer(w, 0, CLAIM_FAILED, 0);
+    lend_in(w, 1, 60000); /* told while its claim waits to be asked for again */
+    passes(w, 1000);
+    ours(w, 0, "y", 1);
+    lend_in(w, 1, 60000);
+    assert_said(w, "claim 0;call 0/0;");
+    world_end(w);
+}
+
 static void alone(void **state)
 {
     (void)state;
@@ -438,6 +490,8 @@ int main(void)
         TEST("three tries; a network failure is charged only after a later ask",
              tries_and_the_ask_behind_them),
         TEST("tries that an outage has cost are given back", an_outage_is_not_charged),
+        TEST("R-E2: a claim that is lost meanwhile charges nobody for an outage either",
+             a_lost_claim_charges_nobody),
         TEST("from its third attempt on a slice is worked alone", alone),
         TEST("R-E2: of two that workers did not survive one is given back", two_alone),
         TEST("R-E2: who is worked alone takes nothing along", alone_beside_a_claim),
