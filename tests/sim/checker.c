@@ -185,6 +185,24 @@ static bool moving(const struct world *w, const struct log *l)
     return w->now - l->still_since < STILL_ENOUGH_MS && w->now - l->stood_until >= fresh;
 }
 
+/* Never more than the rate lets go; what was not used is saved for a moment, and each leader begins
+ * anew. Rings are no new slices. */
+static void check_pace(struct world *w, int run, int slice)
+{
+    struct checker *c = w->checker;
+    const struct db_run *r = &w->db->run[run];
+    if (r->rate == 0 || c->published[run][slice])
+        return;
+    c->published[run][slice] = true;
+    if (c->pace[run].slices++ == 0)
+        c->pace[run].since = w->now;
+    int64_t subjects = (w->now - c->pace[run].since + RATE_SAVED_MS) * r->rate / 1000;
+    int64_t allowed = r->fence * (subjects / r->page_size + 1);
+    if (c->pace[run].slices > allowed)
+        world_broken(w, "run %d: %d slices are published, its rate of %d allows %d", run,
+                     c->pace[run].slices, r->rate, (int)allowed);
+}
+
 /* Ring again, never into a lag: unless the group stands still, or the log was made anew. */
 void checker_published(struct world *w, struct address a, int engine, int run, int slice)
 {
@@ -192,6 +210,7 @@ void checker_published(struct world *w, struct address a, int engine, int run, i
     const struct db_slice *s = &w->db->run[run].slice[slice];
     const struct topic_model *t = &w->kafka->topic[engine];
     const struct log *l = &t->part[s->partition];
+    check_pace(w, run, slice);
     if (s->published_at < 0 || w->now - s->published_at < settling || t->anew ||
         s->published_offset >= l->end || nemesis_kafka_was_away(w) ||
         w->now - w->process[a.process].frozen_until < settling)

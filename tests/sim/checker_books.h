@@ -50,6 +50,11 @@ struct limit_book {     /* of an engine */
 struct checker {
     int settled[RUNS_MAX][SLICES_MAX];
     bool passed[RUNS_MAX][SLICES_MAX]; /* found busy twice: its owner lives, the offset may pass */
+    struct {
+        int slices; /* published */
+        int64_t since;
+    } pace[RUNS_MAX]; /* of a run with a rate */
+    bool published[RUNS_MAX][SLICES_MAX];
     int notified[JOBS_MAX][SLICES_MAX * SUBJECTS_MAX];
     struct claim_book claim[RUNS_MAX][SLICES_MAX];
     struct worker_book worker[WORKERS_MAX];

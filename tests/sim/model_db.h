@@ -31,6 +31,7 @@ struct db_run {
     bool shadow, pruned; /* pruned: there is no such row any more */
     int parent;          /* of a replay: the run's index; -1: none */
     int page_size;
+    int rate;                                  /* subjects a second; 0: as fast as it goes */
     int roster;                                /* subjects */
     int16_t chosen[SLICES_MAX * SUBJECTS_MAX]; /* a replay's: places in the job's roster */
     int64_t locked_until;                      /* a page that is under way holds its row's lock */

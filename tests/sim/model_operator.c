@@ -2,6 +2,8 @@
 #include "checker.h"
 #include "model_db.h"
 
+#define RATE_MIN 4 /* subjects a second: a replay takes a minute at most */
+
 static bool active(const struct db_run *r)
 {
     return !run_state_ended(r->state);
@@ -82,6 +84,9 @@ struct db_run *model_db_open_replay(struct model_db *db, struct db_run *of, bool
                          .parent = index_of(db, parent),
                          .page_size = page_size,
                          .shadow = parent->shadow,
+                         .rate = w->set.on[FAULT_REPLAY_RATE] && world_chance(w, 400)
+                                     ? (int)world_between(w, RATE_MIN, 60)
+                                     : 0,
                          .fence = 1,
                          .lease_until = INT64_MIN,
                          .deadline_at = w->now + 12 * 3600 * 1000,
@@ -95,6 +100,8 @@ struct db_run *model_db_open_replay(struct model_db *db, struct db_run *of, bool
     while (r->cursor < r->roster)
         model_db_add_slice(db, r);
     r->planned = r->cursor;
+    if (r->rate > 0)
+        world_count(w, FAULT_REPLAY_RATE);
     checker_opened(w, r);
     return r;
 }

@@ -54,6 +54,8 @@ static void open_one(struct world *w, struct question *q, int64_t holder)
                                     .state = r->state,
                                     .has_cursor = r->cursor > 0,
                                     .slices = r->slices,
+                                    .page_size = r->page_size,
+                                    .rate = r->rate,
                                     .topic_partitions = w->db->engine[j->engine].partitions,
                                     .takeover = takeover,
                                     .waited_ms = takeover ? -1 : w->now - r->requested_at};

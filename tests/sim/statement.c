@@ -80,6 +80,8 @@ static bool refused(struct world *w, struct statement *st, int per_mille)
         st->end = STATEMENT_DUPLICATE;
     else if (st->settles && world_fault(w, FAULT_SETTLE_BAD_DATA, per_mille))
         st->end = STATEMENT_BAD_DATA;
+    else if (st->settles && world_fault(w, FAULT_SETTLE_FORBIDDEN, per_mille))
+        st->end = STATEMENT_FORBIDDEN;
     else if (st->settles && world_fault(w, FAULT_SETTLE_REFUSED, per_mille))
         st->end = STATEMENT_REFUSED;
     return st->end != STATEMENT_OK;

@@ -11,6 +11,7 @@ enum statement_end {
     STATEMENT_TRANSIENT, /* refused: a deadlock's victim */
     STATEMENT_DUPLICATE, /* refused: 23505 (settles only) */
     STATEMENT_BAD_DATA,  /* refused: class 22 (settles only) */
+    STATEMENT_FORBIDDEN, /* refused: no right (settles only) */
     STATEMENT_REFUSED,   /* refused: anything else (settles only) */
 };
 

@@ -122,7 +122,7 @@ static void run_settle(struct world *w, struct statement *st)
 static const enum settle_result results[] = {
     [STATEMENT_LOST] = SETTLE_UNKNOWN,        [STATEMENT_TRANSIENT] = SETTLE_TRANSIENT,
     [STATEMENT_DUPLICATE] = SETTLE_DUPLICATE, [STATEMENT_BAD_DATA] = SETTLE_BAD_DATA,
-    [STATEMENT_REFUSED] = SETTLE_REFUSED,
+    [STATEMENT_FORBIDDEN] = SETTLE_FORBIDDEN, [STATEMENT_REFUSED] = SETTLE_REFUSED,
 };
 
 static void answer_settle(struct world *w, struct statement *st)

@@ -467,7 +467,7 @@ static void edges(void **state)
     for (int from = -1; from <= POOL_STATES; from++)
         for (int to = -1; to <= POOL_STATES; to++)
             allowed += pool_edge_allowed(from, to);
-    assert_int_equal(allowed, 28);
+    assert_int_equal(allowed, 29);
     assert_false(pool_edge_allowed(7, 0)); /* done is the end */
     assert_false(pool_edge_allowed(5, 8)); /* what is being settled is not given up */
     assert_string_equal(pool_state_name(5), "settling");
