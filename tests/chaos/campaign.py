@@ -147,15 +147,14 @@ class Campaign:
     # --- the verdict
 
     def _judge(self, rig, result):
-        runs = rig.db.rows("select run_id from reveille.run")
-        result.runs = len(runs)
+        result.runs = rig.db.value("select count(*) from reveille.run")
         result.judged = rig.db.value("select coalesce(sum(evaluated), 0) from reveille.slice")
         if result.runs != self._asked:
             result.wrong.append(f"{self._asked} runs were asked for, {result.runs} were made")
         result.slices_under_fault = self._done_under_fault(rig)
         if not result.slices_under_fault and self._windows:
             result.wrong.append("no slice was done while there was a fault: nothing was shown")
-        result.wrong += self._checked(rig) if CHECK.exists() else verified(rig, runs)
+        result.wrong += self._checked(rig)
 
     def _done_under_fault(self, rig):
         return rig.db.value("""
@@ -168,7 +167,7 @@ class Campaign:
         command = [CHECK, "--database", rig.db.cluster.postgres.url("postgres", rig.db.name),
                    "--engine-log", rig.engine.log, "--bootstrap", rig.broker.address,
                    "--topic-prefix", rig.prefix, "--group", rig.group, "--limit", LIMIT,
-                   "--outputs", rig.layout.log]
+                   "--outputs", rig.layout.log, "--samples", self._folder / "samples.ndjson"]
         done = subprocess.run([str(word) for word in command], check=False, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for line in done.stdout.splitlines():
@@ -183,8 +182,3 @@ def prepare(rig):
     rig.db.rows("update reveille.job set scenario_types = scenario_types || %s::text[] "
                 "where job_name = %s", SCENARIOS, JOB)
 
-
-def verified(rig, runs):
-    """What `reveille verify` has against these runs."""
-    done = [(run.run_id, rig.cli("verify", run.run_id)) for run in runs]
-    return [f"verify {run}: {one.out} {one.err}" for run, one in done if one.code != 0]

@@ -32,6 +32,7 @@ from parts import (  # noqa: E402
 from world import Engine, JOB, POLL_SECONDS, until, World  # noqa: E402
 from stack.database import PRODUCER, WORKER        # noqa: E402
 
+import checker_kafka                               # noqa: E402
 import kafka_wire                                  # noqa: E402
 from disk import SmallDisk                         # noqa: E402
 from toxiproxy import Toxiproxy                    # noqa: E402
@@ -300,9 +301,9 @@ class Rig(World):
 
     def lag(self):
         """Messages that the group has not committed, over all engines' topics."""
-        return sum(kafka_wire.lag(self.broker.address, self.group,
-                                  f"{self.prefix}.{engine}", PARTITIONS)
-                   for engine in ENGINES)
+        topics = [f"{self.prefix}.{engine}" for engine in ENGINES]
+        return sum(place.lag for place in checker_kafka.places(
+            self.broker.address, self.group, topics))
 
     # --- looking
 
