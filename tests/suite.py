@@ -9,6 +9,7 @@
   flow     whole runs on real parts: PostgreSQL, the embedded broker and Apache Kafka
   pooler   the same, with every program behind PgBouncer in transaction mode
   newer    runs, faults and SCRAM on Apache Kafka, with a newer librdkafka than Debian's
+  chaos    whole runs while a seeded nemesis breaks whatever there is, judged by a checker of its own
   fuzz     libFuzzer on everything that reads bytes from outside, for a minute each
   papers   the documents against the code: requirements and their tests, files that are named
 
@@ -36,8 +37,9 @@ from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
 
-GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "newer", "fuzz", "papers")
-LONG = ("versions", "pooler", "newer", "fuzz")  # --quick leaves them out, unless they are named
+GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "newer",
+          "chaos", "fuzz", "papers")
+LONG = ("versions", "pooler", "newer", "chaos", "fuzz")  # --quick leaves them out, unless they are named
 NEWER_SCRAM = "test_r_x3_a_run_passes_with_scram_over_tls_its_passwords_in_files"
 NEWER_VERSION = "test_the_programs_use_the_librdkafka_that_these_tests_found"
 PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
@@ -240,6 +242,11 @@ def group_newer(tally, parts, quick):
     counted(tally, *run(["tests/flow/newer_librdkafka.py", "tests/flow/test_run.py",
                          "tests/flow/test_faults.py", f"{security}::{NEWER_SCRAM}",
                          f"{security}::{NEWER_VERSION}", "-k", "not embedded"], env=env))
+
+
+def group_chaos(tally, parts, quick):
+    env = {"REVEILLE_REQUIRE_KAFKA": "1"} if parts.require_kafka else {}
+    counted(tally, *run([*PYTEST, "tests/chaos"], env=env))
 
 
 def group_fuzz(tally, parts, quick):

@@ -69,6 +69,8 @@ class Campaign:
             eligible = rig.begin(self._mentors)
             self._say(f"{len(eligible)} mentors, {self._shape.workers} workers; it begins")
             self._under_fire(rig, faults, result)
+            result.wrong += [f"{name} has ended, and nobody ended it" for name, program
+                             in rig.programs.items() if not program.daemon.alive()]
             try:
                 rig.heal()
                 self._say("healed")
