@@ -2,22 +2,45 @@
 database and their logs say of it. Not when that is done: each trial has its own rhythm."""
 
 import collections
+import contextlib
 import json
 import signal
 import time
 
 import outputs
+from stand import judge
 from world import until
 
 READY_SECONDS = 120    # a group that forms on a busy machine
 
 
+@contextlib.contextmanager
+def under_way(stand, size, page=10, session_ms=10000, environment=lambda number: {}):
+    """A world with size.mentors, an engine of size.latency ms, a producer and size.workers, and a
+    run of them that has begun: their Fleet. At the end of the block the run goes on at full speed;
+    when it has ended it is judged, and the fleet has its `summary` and `twice`."""
+    with stand.world() as world:
+        world.mentors(size.mentors)
+        world.start_engine(latency=size.latency)
+        world.start_producer(PAGE_SIZE=str(page))
+        fleet = Fleet(world, size.workers, session_ms, environment)
+        fleet.run = world.ask()
+        fleet.moves()
+        yield fleet
+        world.engine.control(latency=2)
+        fleet.summary = world.ended(fleet.run, 300)
+        judge(world)
+        fleet.twice = fleet.settled_twice()
+
+
 class Fleet:
     """`count` workers of a world, all ready. session_ms: session.timeout.ms (10 s is the program's
-    own default). environment: a function of the worker's number, for what each has of its own."""
+    own default). environment: a function of the worker's number, for what each has of its own.
+    What is asked of the database is asked about `run`."""
 
     def __init__(self, world, count, session_ms=10000, environment=lambda number: {}):
         self.world = world
+        self.run = self.summary = self.twice = None
         self._session = {"KAFKA_SESSION_TIMEOUT_MS": str(session_ms),
                          "KAFKA_HEARTBEAT_INTERVAL_MS": str(session_ms // 5)}
         self._own = environment
@@ -61,46 +84,57 @@ class Fleet:
 
     # --- what the database says
 
-    def held_by(self, run, *pids):
+    def held_by(self, *pids):
         """{slice: its attempt} of the pending slices that these processes have claimed."""
         rows = self.world.db.rows(
             "select slice_no, attempt from reveille.slice where run_id = %s and state = 'pending' "
-            "and split_part(claimed_by, ':', 2) = any(%s)", run, [str(pid) for pid in pids])
+            "and split_part(claimed_by, ':', 2) = any(%s)", self.run, [str(pid) for pid in pids])
         return {row.slice_no: row.attempt for row in rows}
 
-    def holders(self, run):
+    def holders(self):
         """The workers that have claimed a pending slice."""
         pids = {row[0] for row in self.world.db.rows(
             "select distinct split_part(claimed_by, ':', 2) from reveille.slice "
-            "where run_id = %s and state = 'pending' and claimed_by is not null", run)}
+            "where run_id = %s and state = 'pending' and claimed_by is not null", self.run)}
         return [worker for worker in self.workers if str(worker.daemon.pid()) in pids]
 
-    def done(self, run):
+    def done(self):
         """How many slices are done."""
         return self.world.db.value("select count(*) from reveille.slice "
-                                   "where run_id = %s and state = 'done'", run)
+                                   "where run_id = %s and state = 'done'", self.run)
 
-    def open(self, run):
-        return self.world.state(run) in ("planning", "running")
+    def pending(self, slices):
+        """How many of these are not settled yet."""
+        return self.world.db.value("select count(*) from reveille.slice where run_id = %s "
+                                   "and slice_no = any(%s) and state = 'pending'", self.run, slices)
 
-    def moves(self, run, seconds=READY_SECONDS):
+    def open(self):
+        """Whether the run goes on."""
+        return self.world.state(self.run) in ("planning", "running")
+
+    def moves(self, seconds=READY_SECONDS):
         """Waits until another slice is done, or the run has ended."""
-        before = self.done(run)
-        until(lambda: self.done(run) > before or not self.open(run), seconds, "the run moves")
+        before = self.done()
+        until(lambda: self.done() > before or not self.open(), seconds, "the run moves")
 
-    def stops(self, run, partition=None):
+    def stops(self, partition=None):
         """[(end, length)] of the pauses between one slice done and the next, in seconds; of all
         partitions, or of one."""
         rows = self.world.db.rows(
             "select extract(epoch from done_at)::float8 t from reveille.slice where run_id = %s "
             "and state = 'done' and partition = coalesce(%s, partition) order by 1",
-            run, partition)
+            self.run, partition)
         times = [row.t for row in rows]
         return [(later, later - earlier) for earlier, later in zip(times, times[1:])]
 
-    def partitions(self, run):
+    def ended_at(self):
+        """When the run was closed, as time.time()."""
+        return self.world.db.value("select extract(epoch from finished_at)::float8 "
+                                   "from reveille.run where run_id = %s", self.run)
+
+    def partitions(self):
         return [row[0] for row in self.world.db.rows(
-            "select distinct partition from reveille.slice where run_id = %s", run)]
+            "select distinct partition from reveille.slice where run_id = %s", self.run)]
 
     # --- what the workers' logs say
 
@@ -109,9 +143,9 @@ class Fleet:
         return collections.Counter((event["invocation_id"], event["slice"])
                                    for event in self._events("slice_settled"))
 
-    def twice(self):
-        """The slices that were settled more than once."""
-        return [one for one, times in self.settled().items() if times > 1]
+    def settled_twice(self):
+        """How many slices were settled more than once."""
+        return sum(times > 1 for times in self.settled().values())
 
     def put_out(self):
         """How often a worker noticed that the group had gone on without it."""

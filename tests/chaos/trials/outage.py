@@ -3,8 +3,8 @@
 import time
 from types import SimpleNamespace
 
-from fleet import Fleet, pause
-from stand import judge, LIMIT, new_roster, Result
+from fleet import pause, under_way
+from stand import LIMIT, Result
 from world import until
 
 SHORT = SimpleNamespace(away=[("stopped", 15)], workers=2, mentors=1500, latency=50)
@@ -15,33 +15,28 @@ CLOSED_S = 60
 
 
 def measure(stand, size, rng):
-    with stand.world() as world:
-        world.start_engine(latency=size.latency)
-        world.start_producer(PAGE_SIZE=str(PAGE))
-        fleet = Fleet(world, size.workers)
-        figures, bounds, most = {}, [], 0
-        for how, seconds in size.away:
-            new_roster(world, size.mentors)
-            run = world.ask()
-            until(lambda: fleet.done(run) >= size.mentors / PAGE / 3, 120, "a third is done")
-            most = max(most, world.engine.stats()["max_in_flight"])
+    figures, bounds = {}, []
+    for how, seconds in size.away:
+        with under_way(stand, size, PAGE) as fleet:
+            world = fleet.world
+            until(lambda: fleet.done() >= size.mentors / PAGE / 3, 120, "a third is done")
+            most = world.engine.stats()["max_in_flight"]
             go(world, how)
             pause(seconds)
-            left = size.mentors - PAGE * fleet.done(run)
-            assert fleet.open(run), "it was over before the engine was back"
+            left = size.mentors - PAGE * fleet.done()
+            assert fleet.open(), "it was over before the engine was back"
             come_back(world, how, size)
             returned = time.time()
-            world.ended(run, 300)
-            closed = world.db.value("select extract(epoch from finished_at)::float8 "
-                                    "from reveille.run where run_id = %s", run) - returned
-            errors = judge(world, run)["total_errors"]
+            world.ended(fleet.run, 300)     # not at full speed
+            closed = fleet.ended_at() - returned
             most = max(most, world.engine.stats()["max_in_flight"])
-            figures |= {f"{how}_{seconds}_s_errors": errors,
-                        f"{how}_closed_after_s": closed, f"{how}_mentors_left": left}
-            bounds += [(f"{how}: 0 errors", errors == 0),
-                       (f"{how}: closed within {CLOSED_S} s of its return", closed <= CLOSED_S)]
-    return Result({**figures, "most_in_flight": most},
-                  [*bounds, (f"never more than {LIMIT} in flight", most <= LIMIT)])
+        errors = fleet.summary["total_errors"]
+        figures |= {f"{how}_for_s": seconds, f"{how}_errors": errors, f"{how}_mentors_left": left,
+                    f"{how}_closed_after_s": closed, f"{how}_most_in_flight": most}
+        bounds += [(f"{how}: 0 errors", errors == 0),
+                   (f"{how}: closed within {CLOSED_S} s of its return", closed <= CLOSED_S),
+                   (f"{how}: never more than {LIMIT} in flight", most <= LIMIT)]
+    return Result(figures, bounds)
 
 
 def go(world, how):

@@ -4,35 +4,25 @@ again."""
 import time
 from types import SimpleNamespace
 
-from fleet import Fleet, pause
-from stand import judge, new_roster, Result
+from fleet import pause, under_way
+from stand import Result
 
 SHORT = SimpleNamespace(rebalances=4, workers=3, mentors=2000, latency=100, session_ms=6000)
 LONG = SimpleNamespace(rebalances=100, workers=6, mentors=20000, latency=100, session_ms=10000)
-PAGE = 10
 ALLOWED_S = 5      # beyond the session time-out, which a crash can cost
+KINDS = ("join", "leave", "crash")
 
 
 def measure(stand, size, rng):
-    with stand.world() as world:
-        world.start_engine(latency=size.latency)
-        world.start_producer(PAGE_SIZE=str(PAGE))
-        fleet = Fleet(world, size.workers, size.session_ms)
-        events, stops = [], []
-        while len(events) < size.rebalances:
-            new_roster(world, size.mentors)
-            run = world.ask()
-            fleet.moves(run)
-            events += shake(fleet, run, size.rebalances - len(events), size, rng)
-            world.engine.control(latency=2)
-            world.ended(run, 600)
-            judge(world, run)
-            stops += fleet.stops(run)
-            world.engine.control(latency=size.latency)
-        twice = len(fleet.twice())
-    crashed, calm = longest(stops, events)
+    events, stops, twice = [], [], 0
+    while len(events) < size.rebalances:
+        with under_way(stand, size, session_ms=size.session_ms) as fleet:
+            events += shake(fleet, size.rebalances - len(events), size, rng)
+            stops += fleet.stops()      # those of the time at full speed do not count
+        twice += fleet.twice
+    crashed, calm = longest(stops, [at for at, kind in events if kind == "crash"])
     bound = size.session_ms / 1000 + ALLOWED_S
-    count = {kind: sum(one == kind for _, one in events) for kind in ("join", "leave", "crash")}
+    count = {kind: sum(one == kind for _, one in events) for kind in KINDS}
     return Result(
         {"rebalances": len(events), **count, "longest_stop_after_a_crash_s": crashed,
          "longest_stop_otherwise_s": calm, "session_s": size.session_ms / 1000,
@@ -41,12 +31,12 @@ def measure(stand, size, rng):
          (f"no stop over {bound:g} s", max(crashed, calm) <= bound), ("0 twice", twice == 0)])
 
 
-def shake(fleet, run, wanted, size, rng):
+def shake(fleet, wanted, size, rng):
     """Changes the group until the run has ended or it was changed so often: [(when, what)]."""
     events = []
     kinds = []
-    while len(events) < wanted and fleet.open(run):
-        kinds = kinds or rng.sample(("join", "leave", "crash"), 3)
+    while len(events) < wanted and fleet.open():
+        kinds = kinds or rng.sample(KINDS, len(KINDS))
         kind = kinds.pop()
         if kind == "join" and len(fleet.workers) >= size.workers + 2:
             continue
@@ -55,8 +45,8 @@ def shake(fleet, run, wanted, size, rng):
         # A crash stops the group for up to the session; two in one stop would be a longer one.
         if kind == "crash":
             fleet.wait_ready()
-            fleet.moves(run)
-        pause(rng.uniform(2, 6), lambda: not fleet.open(run))
+            fleet.moves()
+        pause(rng.uniform(2, 6), lambda: not fleet.open())
     return events
 
 
@@ -72,11 +62,9 @@ def change(fleet, kind, rng):
         fleet.back(victim)
 
 
-def longest(stops, events):
+def longest(stops, crashes):
     """(the longest stop that a crash fell into, the longest other one)."""
-    crashes = [at for at, kind in events if kind == "crash"]
-    crashed = [length for end, length in stops
-               if any(end - length - 1 <= at <= end for at in crashes)]
-    calm = [length for end, length in stops
-            if not any(end - length - 1 <= at <= end for at in crashes)]
-    return max(crashed, default=0.0), max(calm, default=0.0)
+    found = {True: [0.0], False: [0.0]}
+    for end, length in stops:
+        found[any(end - length - 1 <= at <= end for at in crashes)].append(length)
+    return max(found[True]), max(found[False])

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from fleet import Fleet
-from stand import judge, LIMIT, Result
+from stand import judge, Result
 
 SHORT = SimpleNamespace(seconds=20, every=1, mentors=200)
 LONG = SimpleNamespace(seconds=1800, every=10, mentors=2000)
@@ -24,8 +24,8 @@ def measure(stand, size, rng):
         world.start_producer("producer-2")
         fleet = Fleet(world, 3)
         samples, runs, bad = watch(world, size)
-        judge(world, runs[-1], LIMIT)
-        twice = len(fleet.twice())
+        judge(world)
+        twice = fleet.settled_twice()
     figures, bounds = {"runs": len(runs), "minutes": size.seconds / 60}, []
     for name, seen in samples.items():
         third = len(seen) // 3

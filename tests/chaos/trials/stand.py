@@ -9,15 +9,15 @@ import contextlib
 import dataclasses
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tests" / "flow"))
+sys.path[:0] = [str(ROOT / "tests" / "flow"), str(ROOT / "tests" / "chaos")]
 os.environ.setdefault("REVEILLE_FLOW_PROGRAMS", str(ROOT / "build" / "release" / "bin"))
 
-from checker import assert_exact                            # noqa: E402
 from parts import Cluster, EmbeddedBrokers, KafkaBrokers    # noqa: E402
 from world import World                                     # noqa: E402
 
@@ -81,13 +81,17 @@ class Stand:
         assert not wrong, "\n".join(wrong[:10])
 
 
-def judge(world, run, limit=LIMIT):
-    """Fails unless the run is exact; returns its summary."""
-    assert_exact(world, run, limit=limit)
-    return world.summary(run)
-
-
-def new_roster(world, mentors):
-    """So many mentors, in place of those that were there: a run dispatches to each of them."""
-    world.db.rows("update public.peer_mentors set status = 'paused' where status = 'active'")
-    world.mentors(mentors)
+def judge(world, limit=LIMIT):
+    """Fails unless all runs of the world are exact: for the independent checker, which goes by the
+    engine's log, the rows and Kafka, and for `reveille verify`."""
+    done = subprocess.run(
+        [ROOT / "tests" / "chaos" / "check",
+         "--database", world.cluster.postgres.url("postgres", world.db.name),
+         "--engine-log", world.engine.log, "--bootstrap", world.kafka,
+         "--topic-prefix", world.prefix, "--group", f"{world.prefix}.workers",
+         "--limit", str(limit), "--outputs", world.layout.log],
+        text=True, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+    for run, in world.db.rows("select run_id from reveille.run"):
+        verified = world.cli("verify", run)
+        assert verified.code == 0, verified.out + verified.err

@@ -10,7 +10,7 @@ import time
 from types import SimpleNamespace
 
 from fleet import Fleet, pause
-from stand import judge, new_roster, Result
+from stand import judge, Result
 from world import JOB
 
 SHORT = SimpleNamespace(triggers=200, callers=20, mentors=200)
@@ -20,18 +20,18 @@ SECONDS = 0.9      # in which they are sent
 
 def measure(stand, size, rng):
     with stand.world() as world:
+        world.mentors(size.mentors)
         world.start_engine(latency=5)
         world.start_producer()
         world.start_producer("producer-2")
         Fleet(world, 2)
-        new_roster(world, size.mentors)
         answers, seconds = ring(world, size)
         runs = {run for run, _, _ in answers}
         statuses = collections.Counter(status for _, status, _ in answers)
         rows = world.db.value("select count(*) from reveille.run")
         run = min(runs, key=str)
-        world.ended(run)
-        evaluated = judge(world, run)["total_evaluated"]
+        evaluated = world.ended(run)["total_evaluated"]
+        judge(world)
     times = sorted(1000 * took for _, _, took in answers)
     return Result(
         {"triggers": len(answers), "sent_within_s": seconds, "runs": rows,
