@@ -20,12 +20,13 @@ def measure(stand, size, rng):
             events += shake(fleet, size.rebalances - len(events), size, rng)
             stops += fleet.stops()      # those of the time at full speed do not count
         twice += fleet.twice
-    crashed, calm = longest(stops, [at for at, kind in events if kind == "crash"])
-    bound = size.session_ms / 1000 + ALLOWED_S
+    session = size.session_ms / 1000
+    crashed, calm = longest(stops, [at for at, kind in events if kind == "crash"], session)
+    bound = session + ALLOWED_S
     count = {kind: sum(one == kind for _, one in events) for kind in KINDS}
     return Result(
         {"rebalances": len(events), **count, "longest_stop_after_a_crash_s": crashed,
-         "longest_stop_otherwise_s": calm, "session_s": size.session_ms / 1000,
+         "longest_stop_otherwise_s": calm, "session_s": session,
          "slices_settled_twice": twice},
         [(f"{size.rebalances} rebalances", len(events) >= size.rebalances),
          (f"no stop over {bound:g} s", max(crashed, calm) <= bound), ("0 twice", twice == 0)])
@@ -62,9 +63,10 @@ def change(fleet, kind, rng):
         fleet.back(victim)
 
 
-def longest(stops, crashes):
-    """(the longest stop that a crash fell into, the longest other one)."""
+def longest(stops, crashes, session):
+    """(the longest stop that began within a session of a crash, the longest other one): the group
+    stands still from when somebody joins until the dead one's session is over."""
     found = {True: [0.0], False: [0.0]}
     for end, length in stops:
-        found[any(end - length - 1 <= at <= end for at in crashes)].append(length)
+        found[any(end - length - session <= at <= end for at in crashes)].append(length)
     return max(found[True]), max(found[False])
