@@ -118,8 +118,7 @@ begin
         when parent.state in ('planning', 'running') then 'open'
         when exists (select from reveille.run x where x.replay_of = parent.run_id
                         and x.state in ('planning', 'running')) then 'replaying'
-        when (select count(*) from reveille.slice s
-               where s.run_id = parent.run_id) < parent.slices then 'forgotten'
+        when parent.pruned_at is not null then 'forgotten'
         else (select case when j.enabled_on is distinct from reveille.here() then 'copy'
                           when j.paused_at is not null then 'paused' end
                 from reveille.job j where j.job_name = parent.job_name) end;

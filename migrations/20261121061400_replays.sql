@@ -67,8 +67,7 @@ begin
         begin
             select * into a from reveille.ask_judge(j.judge, p_ids, ok, r.evaluation_date,
                                                     r.scenarios, false);
-        exception when data_exception or integrity_constraint_violation
-                    or program_limit_exceeded or cardinality_violation or plpgsql_error then
+        exception when others then      -- one by one, as a worker does; what is no judge's is again
             select * into a from reveille.ask_judge(j.judge, p_ids, ok, r.evaluation_date,
                                                     r.scenarios, true);
         end;
@@ -130,7 +129,7 @@ begin
 end $$;
 
 -- The replays of a run, oldest first, and what is unresolved all the same: subjects whose last
--- outcome is an error or unreached. Null for a replay, whose replays are its parent's; and for none.
+-- outcome is an error or unreached (null: who was judged is not kept any more). Null for a replay, whose replays are its parent's; and for none.
 create or replace function reveille.replays_of(p_run uuid) returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set row_security = off
@@ -146,10 +145,10 @@ as $$
                    from reveille.run x
                   cross join lateral (select reveille.summary(x.run_id) as v) s
                   where x.replay_of = r.run_id),
-        'unresolved', (select jsonb_build_object(
+        'unresolved', case when r.pruned_at is null then (select jsonb_build_object(
                            'errors', count(*) filter (where u.error_class is not null),
                            'unreached', count(*) filter (where u.error_class is null))
-                         from reveille.unresolved(r.run_id) u))
+                         from reveille.unresolved(r.run_id) u) end)
       from reveille.run r
      where r.run_id = p_run and r.replay_of is null
 $$;

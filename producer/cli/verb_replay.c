@@ -197,6 +197,6 @@ void replay_show(const json_t *replays, const char *run_id)
         printf("  unresolved: %lld errors, %lld unreached; reveille replay %.8s%s%s\n", errors,
                unreached, run_id, errors > 0 ? " --errors" : "",
                unreached > 0 ? " --unreached" : "");
-    else if (json_array_size(json_object_get(replays, "runs")) > 0)
+    else if (json_is_object(unresolved) && json_array_size(json_object_get(replays, "runs")) > 0)
         puts("  nothing is unresolved");
 }
