@@ -131,10 +131,10 @@ class Facts:
         for call in self.calls:
             self._asked[address_of(call)].append(call)
         self.told = defaultdict(list)       # (user, scenario, about) → notifications
-        self.of_run = defaultdict(list)     # run → notifications
+        self.by_slice = defaultdict(list)   # (run, slice) → notifications
         for n in self.notifications:
             self.told[n.user, n.scenario, n.about].append(n)
-            self.of_run[n.run].append(n)
+            self.by_slice[n.run, n.slice_no].append(n)
 
     def ended(self):
         """Runs that have ended, and whose slices have all got an outcome."""

@@ -130,9 +130,7 @@ def _count_done(facts, run, s, outages, counted, told):
                 yield from _evaluated(run, s, subject, calls, wanted)
             elif outcome == "errors":
                 yield from _failed(run, s, errors[subject], calls, outages)
-    for n in facts.of_run[run.id]:
-        if n.slice_no == s.no:
-            told[n.scenario] += 1
+    told.update(n.scenario for n in facts.by_slice[run.id, s.no])
     counted["dispatched"] = sum(told.values())
     counted["subjects"] = len(s.subjects)
     for name in ("evaluated", "skipped", "errors", "dispatched"):

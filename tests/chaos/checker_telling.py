@@ -3,7 +3,7 @@ the engine wanted and did not happen has the row that explains it; a cooldown an
 each notification, and for nothing else. Numbers are I2's.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import timedelta
 
 from checker_facts import NIL
@@ -80,15 +80,12 @@ def _outbox(facts, sent):
 def _wishes(facts, run):
     """For one run, slice by slice: what the engine decided about each subject against what is
     there."""
-    told = defaultdict(list)
-    for n in facts.of_run[run.id]:
-        told[n.slice_no].append(n)
     for s in facts.slices[run.id]:
         wanted = {}             # (user, scenario, about) → the actions that the engine gave for it
         for subject in s.subjects if s.state == "done" else ():
             if subject not in s.skipped_ids and subject not in facts.errors[run.id]:
                 _wanted(facts, run, s, subject, wanted)
-        there = {(n.user, n.scenario, n.about): n for n in told[s.no]}
+        there = {(n.user, n.scenario, n.about): n for n in facts.by_slice[run.id, s.no]}
         for key, n in there.items():
             wish = "dispatched" if n.external else "dispatch"
             if wish not in wanted.get(key, ()):

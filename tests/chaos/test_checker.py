@@ -38,7 +38,7 @@ def history():
     which the cooldown suppresses; and of an engine that is asked nothing. Nobody runs any more."""
     folder = Path(tempfile.mkdtemp(prefix="rv-check-", dir="/tmp"))
     folder.chmod(0o755)
-    cluster, brokers, world = Cluster(folder / "pg"), EmbeddedBrokers(folder), None
+    cluster, brokers, world = Cluster(folder / "pg"), EmbeddedBrokers(folder, stock=1), None
     try:
         cluster.start()
         world = World(folder / "world", cluster, brokers)
@@ -118,7 +118,7 @@ def command(*arguments):
                           timeout=60)
 
 
-def test_the_checker_holds_for_a_history_without_a_fault(copy, tmp_path):
+def test_r_d4_the_checker_holds_for_a_history_without_a_fault(copy, tmp_path):
     copy.more = ["--limit", LIMIT, "--samples", samples(tmp_path, growth=0)]
     done = command(*copy.arguments())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -240,102 +240,140 @@ def stranger(copy):
     copy.rest_s = 1
 
 
+# (the invariant, what is damaged, what its rule says, how, what else must fail)
 DAMAGES = [
-    ("I1", "a subject is in two slices, another in none", damaged(f"""
+    ("I1", "a subject is in two slices, another in none",
+     "planned twice", damaged(f"""
         update reveille.slice set subject_ids[1] =
             (select subject_ids[1] from reveille.slice where run_id = {DRILL} and slice_no = 1)
          where run_id = {DRILL} and slice_no = 2""")),
-    ("I1", "somebody eligible was not planned", damaged("""
+    ("I1", "somebody eligible was not planned",
+     "eligible, and not planned", damaged("""
         with m as (insert into public.peer_mentors(user_id, status)
                        values (gen_random_uuid(), 'active') returning id)
         insert into public.assignments(peer_mentor_id, status) select id, 'active' from m""")),
-    ("I1", "a slice is not settled, and its run has ended", damaged(
+    ("I1", "a slice is not settled, and its run has ended",
+     "without an outcome", damaged(
         f"{WITHOUT_CHECK} update reveille.slice set state = 'pending', published_offset = null "
         f"where run_id = {DRILL} and slice_no = 2")),
-    ("I1", "a slice is gone", damaged(
+    ("I1", "a slice is gone",
+     "slices were planned", damaged(
         f"delete from reveille.slice where run_id = {DRILL} and slice_no = 2"), {"I2"}),
-    ("I1", "an error of somebody of another slice", damaged(
+    ("I1", "an error of somebody of another slice",
+     "not in the slice", damaged(
         f"update reveille.subject_error set slice_no = (slice_no + 1) % 8 where ctid = "
         f"{ONE.format('subject_error')}")),
-    ("I1", "the engine was asked about another day", of_another_day),
-    ("I2", "1 is added to a total", damaged(f"""
+    ("I1", "the engine was asked about another day",
+     "planned by no run of that day", of_another_day),
+    ("I2", "1 is added to a total",
+     "the run's evaluated is", damaged(f"""
         update reveille.run set totals = jsonb_set(totals, '{{evaluated}}',
             to_jsonb((totals ->> 'evaluated')::int + 1)) where run_id = {FIRST}""")),
-    ("I2", "1 is added to a slice's dispatches", damaged(
+    ("I2", "1 is added to a slice's dispatches",
+     "dispatched is", damaged(
         f"update reveille.slice set dispatched = dispatched + 1 where {SLICE}")),
-    ("I2", "an error is counted as evaluated", damaged(
+    ("I2", "an error is counted as evaluated",
+     "the engine gave no good answer", damaged(
         f"delete from reveille.subject_error where ctid = {ONE.format('subject_error')}")),
-    ("I2", "an evaluated mentor is counted as an error", damaged(f"""
+    ("I2", "an evaluated mentor is counted as an error",
+     "errors is 0, counted 1", damaged(f"""
         insert into reveille.subject_error(run_id, subject_id, slice_no, error_class, attempt)
         select run_id, subject_ids[1], slice_no, 'evaluation_logic_error', 1
           from reveille.slice where run_id = {DRILL} and slice_no = 2""")),
-    ("I2", "the engine gave no answer about one who is evaluated", without_answer, {"I3"}),
-    ("I2", "a mentor pays for the engine's absence", charged_in_an_outage),
-    ("I2", "the execution log tells of another end", damaged(
+    ("I2", "the engine gave no answer about one who is evaluated",
+     "the engine gave no good answer", without_answer, {"I3"}),
+    ("I2", "a mentor pays for the engine's absence",
+     "away for everybody", charged_in_an_outage),
+    ("I2", "the execution log tells of another end",
+     "in the execution log", damaged(
         "update reveille.scheduler_execution_log set status = 'partial' where ctid = "
         + ONE.format("scheduler_execution_log"))),
-    ("I2", "a notification is gone", damaged(
+    ("I2", "a notification is gone",
+     "dispatched is", damaged(
         f"delete from reveille.notification where {TOLD}"), {"I3"}),
-    ("I3", "the engine decided otherwise", other_decision, {"I2"}),
-    ("I3", "nothing explains why somebody was not told", damaged(f"""
+    ("I3", "the engine decided otherwise",
+     "the engine did not decide dispatch", other_decision, {"I2"}),
+    ("I3", "nothing explains why somebody was not told",
+     "not told, and nothing explains it", damaged(f"""
         update reveille.notification set cooldown_days = 1 where {TOLD};
         update reveille.cooldown set until = until - 29 where {TOLD};
         update reveille.run set scenarios = jsonb_set(scenarios, '{{inactivity,cooldown_days}}', '1')
          where run_id = {FIRST}""")),
-    ("I3", "somebody was told twice within the cooldown", damaged(f"""
+    ("I3", "somebody was told twice within the cooldown",
+     "told again on", damaged(f"""
         insert into reveille.notification(user_id, scenario_type, evaluation_date,
             cooldown_window_start, cooldown_days, slice_no, run_id, created_at)
         select n.user_id, n.scenario_type, r.evaluation_date, r.dispatch_date, 30, n.slice_no,
                r.run_id, n.created_at
           from reveille.notification n join reveille.run r on r.run_id = {SECOND} where {TOLD}"""),
      {"I2"}),
-    ("I3", "a notification bears another day than its run", damaged(
+    ("I3", "a notification bears another day than its run",
+     "its dates are", damaged(
         f"update reveille.notification set evaluation_date = evaluation_date - 1 where {TOLD}")),
-    ("I3", "a cooldown is gone", damaged(f"delete from reveille.cooldown where {TOLD}")),
-    ("I3", "a cooldown stands for nothing", damaged(f"""
+    ("I3", "a cooldown is gone",
+     "no cooldown, or another", damaged(f"delete from reveille.cooldown where {TOLD}")),
+    ("I3", "a cooldown stands for nothing",
+     "a cooldown that no notification explains", damaged(f"""
         insert into reveille.cooldown(user_id, about_id, scenario_type, until)
             values (gen_random_uuid(), gen_random_uuid(), 'inactivity', current_date)""")),
-    ("I3", "a notification is not in the outbox", damaged(
+    ("I3", "a notification is not in the outbox",
+     "notifications to send", damaged(
         f"delete from reveille.outbox where {TOLD}")),
-    ("I3", "a notification is in the outbox twice", damaged(f"""
+    ("I3", "a notification is in the outbox twice",
+     "2 times in the outbox", damaged(f"""
         insert into reveille.outbox(cooldown_window_start, user_id, scenario_type, about_id)
         select cooldown_window_start, user_id, scenario_type, about_id from reveille.outbox
          where {TOLD}""")),
-    ("I4", "two runs of a job were active at a time", damaged(f"""
+    ("I4", "two runs of a job were active at a time",
+     "was active", damaged(f"""
         update reveille.run set started_at = (select finished_at - interval '1 us' from reveille.run
             where run_id = {FIRST}) where run_id = {SECOND}""")),
-    ("I4", "a slot had two runs", damaged("""
+    ("I4", "a slot had two runs",
+     "a second run of the slot", damaged("""
         drop index reveille.run_slot;
         update reveille.run set slot = '2026-01-01 06:00+00' where job_name <> 'drill'""")),
-    ("I5", "the committed offset has passed an undone slice", damaged(f"""
+    ("I5", "the committed offset has passed an undone slice",
+     "has passed it", damaged(f"""
         {WITHOUT_CHECK} update reveille.slice set state = 'pending', moved_at = now() - interval '1 h'
          where run_id = {DRILL} and slice_no = 2;
         update reveille.run set state = 'running', finished_at = null where run_id = {DRILL}"""),
      {"I6"}),
-    ("I6", "a run is still open", damaged(
+    ("I6", "a run is still open",
+     "still running", damaged(
         f"update reveille.run set state = 'running', finished_at = null where run_id = {SECOND}")),
-    ("I6", "a request waits", damaged(
+    ("I6", "a request waits",
+     "still waits", damaged(
         "insert into reveille.trigger_request(job_name, source) values ('drill', 'manual'); "
         "update reveille.job set paused_at = null")),
-    ("I6", "the group lags behind", stranger),
-    ("I7", "a log tells a secret", said(lambda copy: "key " + copy.world.secret("operator"))),
-    ("I7", "a log tells a user's id", said(
+    ("I6", "the group lags behind",
+     "a lag of", stranger),
+    ("I7", "a log tells a secret",
+     "tells the secret operator", said(lambda copy: "key " + copy.world.secret("operator"))),
+    ("I7", "a log tells a user's id",
+     "tells the user's id", said(
         lambda copy: copy.sql("select user_id::text from public.peer_mentors limit 1")[0][0])),
-    ("I7", "a log shows a stack", said(lambda _: "    #1 0x55d0c0ffee in settle worker/settle.c:1")),
-    ("I7", "a sanitizer complains", said(lambda _: "x.c:1:2: runtime error: load of misaligned")),
-    ("I8", "a process grows", leaking),
-    ("I9", "more calls in flight than the limit", narrower),
-    ("I10", "a deadlock", deadlock),
-    ("I11", "somebody was asked about twice", failed_twice),
+    ("I7", "a log shows a stack",
+     "stack trace", said(lambda _: "    #1 0x55d0c0ffee in settle worker/settle.c:1")),
+    ("I7", "a sanitizer complains",
+     "runtime error", said(lambda _: "x.c:1:2: runtime error: load of misaligned")),
+    ("I8", "a process grows",
+     "rss_kb grew", leaking),
+    ("I9", "more calls in flight than the limit",
+     "are allowed", narrower),
+    ("I10", "a deadlock",
+     "1 deadlocks", deadlock),
+    ("I11", "somebody was asked about twice",
+     "asked about", failed_twice),
 ]
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: f"{d[0]}-{d[1].replace(' ', '_')}")
-def test_one_damaged_fact_fails_exactly_what_it_belongs_to(copy, damage):
-    name, _, do, *also = damage
+def test_r_d4_one_damaged_fact_fails_exactly_what_it_belongs_to(copy, damage):
+    name, _, says, do, *also = damage
     do(copy)
     found = {one: what for one, what in copy.checked().items() if what}
     assert set(found) == {name}.union(*also), found
+    assert any(says in str(one) for one in found[name]), found[name]
 
 
 def test_every_invariant_has_a_damage():

@@ -129,13 +129,15 @@ class Cluster:
 
 class EmbeddedBrokers:
     """Topics of embedded brokers. They are made when a broker starts, so a broker has a stock of
-    them; when it is used up, the next broker starts."""
+    them; when it is used up, the next broker starts. stock: worlds a broker; each costs its start a
+    quarter of a second."""
 
     kind = "embedded"
     environment = {**KAFKA_ENVIRONMENT, **EMBEDDED_ENVIRONMENT}
 
-    def __init__(self, folder):
+    def __init__(self, folder, stock=TOPIC_PREFIXES):
         self._folder = folder
+        self._stock = stock
         self._brokers = []
         self._prefixes = []
 
@@ -152,7 +154,7 @@ class EmbeddedBrokers:
     def _start_one(self):
         layout = Layout(self._folder / f"embedded-{len(self._brokers) + 1}")
         layout.create()
-        self._prefixes = [f"flow.{secrets.token_hex(3)}" for _ in range(TOPIC_PREFIXES)]
+        self._prefixes = [f"flow.{secrets.token_hex(3)}" for _ in range(self._stock)]
         topics = {f"{prefix}.{engine}": PARTITIONS
                   for prefix in self._prefixes for engine in ENGINES}
         self._brokers.append(embedded_broker(layout, topics))

@@ -121,9 +121,10 @@ class Done:
 
 
 class World:
-    """Parts are started by methods: mentors, start_engine, start_producer, start_workers."""
+    """Parts are started by methods: mentors, start_engine, start_producer, start_workers.
+    binaries: where the producer and the workers are, if not where all are."""
 
-    def __init__(self, folder, cluster, brokers, database=None):
+    def __init__(self, folder, cluster, brokers, database=None, binaries=PROGRAMS):
         self.layout = Layout(folder)
         self.layout.create()
         programs.create_secrets(self.layout)
@@ -132,6 +133,7 @@ class World:
         self.kafka, self.prefix = brokers.take()
         self.db = Database(cluster, database or cluster.new())
         self.contract = Contract()
+        self.binaries = binaries
         self.programs = {}     # name → programs.Program, in the order of their start
         self.engine = None
         self.said = []         # what the CLI and HTTP said
@@ -166,13 +168,14 @@ class World:
         """Another name than the first: one more, at an address of its own."""
         port = self.producer_port if name == "producer" else free_port()
         return self._start(programs.producer(
-            self.layout, name, PROGRAMS, f"127.0.0.1:{port}", self.db.url(PRODUCER),
+            self.layout, name, self.binaries, f"127.0.0.1:{port}", self.db.url(PRODUCER),
             self.environment(environment)), wait)
 
     def start_workers(self, count=1, first=1, wait=True, **environment):
         """All at once, so that one rebalance is enough; returns them in order."""
-        workers = [programs.worker(self.layout, f"worker-{first + n}", PROGRAMS, self.engine_url,
-                                   self.db.url(WORKER), self.environment(environment))
+        workers = [programs.worker(self.layout, f"worker-{first + n}", self.binaries,
+                                   self.engine_url, self.db.url(WORKER),
+                                   self.environment(environment))
                    for n in range(count)]
         for worker in workers:
             self._start(worker, wait=False)
