@@ -216,6 +216,9 @@ def superuser(postgres):
 
 def group_sim(tally, parts, quick):
     counted(tally, *run(["tests/sim/run", "--sanitize", "--seeds", "500" if quick else "2000"]))
+    run_programs(tally, ROOT / "build" / "debug" / "tests" / "sim",
+                 {"REVEILLE_TEST_DATABASE_URL": parts.postgres().url("postgres", "reveille"),
+                  "MODEL_SEEDS": "5" if quick else "30"})
     if not quick:
         counted(tally, *run(["tests/sim/check-mutants"]))
         step(tally, "the simulation reaches the cores' decisions",

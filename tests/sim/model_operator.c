@@ -32,18 +32,24 @@ static int index_of(const struct model_db *db, const struct db_run *r)
     return (int)(r - db->run);
 }
 
-static bool judged_since(const struct model_db *db, const struct db_run *parent, int position)
+/* That of the newest replay which has reached it; else the parent's. */
+static enum outcome last_outcome(const struct model_db *db, const struct db_run *parent,
+                                 int position)
 {
-    for (int i = 0; i < db->runs; i++)
-        if (db->run[i].parent == index_of(db, parent) && outcome_in(&db->run[i], position) == GOOD)
-            return true;
-    return false;
+    for (int i = db->runs - 1; i >= 0; i--) {
+        if (db->run[i].parent != index_of(db, parent))
+            continue;
+        enum outcome was = outcome_in(&db->run[i], position);
+        if (was == GOOD || was == ERROR)
+            return was;
+    }
+    return outcome_in(parent, position);
 }
 
 bool model_db_unresolved(const struct model_db *db, const struct db_run *parent, int position)
 {
-    enum outcome was = outcome_in(parent, position);
-    return (was == ERROR || was == UNREACHED) && !judged_since(db, parent, position);
+    enum outcome was = last_outcome(db, parent, position);
+    return was == ERROR || was == UNREACHED;
 }
 
 static bool may_replay(const struct model_db *db, const struct db_run *parent)
@@ -62,9 +68,8 @@ static int choose(const struct model_db *db, const struct db_run *parent, bool e
     int n = 0;
     for (int place = 0; place < parent->cursor; place++) {
         int position = model_db_position(parent, place);
-        enum outcome was = outcome_in(parent, position);
-        bool selected = (was == ERROR && errors) || (was == UNREACHED && unreached);
-        if (selected && !judged_since(db, parent, position))
+        enum outcome was = last_outcome(db, parent, position);
+        if ((was == ERROR && errors) || (was == UNREACHED && unreached))
             ret_chosen[n++] = (int16_t)position;
     }
     return n;

@@ -118,7 +118,7 @@ static bool before(const struct wish *a, const struct wish *b)
         return a->wants < b->wants;
     int64_t x = a->starved_since < 0 ? INT64_MAX : a->starved_since;
     int64_t y = b->starved_since < 0 ? INT64_MAX : b->starved_since;
-    return x != y ? x < y : a->worker < b->worker;
+    return x != y ? x > y : a->worker < b->worker; /* who starves longest is last: the rest is his */
 }
 
 static int gather(const struct db_engine *e, int64_t now, struct wish me, struct wish *all)
