@@ -69,6 +69,7 @@ class Campaign:
             eligible = rig.begin(self._mentors)
             self._say(f"{len(eligible)} mentors, {self._shape.workers} workers; it begins")
             self._under_fire(rig, faults, result)
+            result.wrong += [f"{name} did not end when asked to" for name in rig.stubborn]
             result.wrong += [f"{name} has ended, and nobody ended it" for name, program
                              in rig.programs.items() if not program.daemon.alive()]
             try:

@@ -119,7 +119,7 @@ class Rig(World):
         self.kind = kind
         self.group = f"{PREFIX}.workers"
         self._workers, self._producers = workers, producers
-        self._frozen = set()
+        self.stubborn = []         # who did not end when asked to
         self.disks = {}            # part → SmallDisk, where the machine allows it
         self._stoppers = []        # what to call at the end, last first
         try:
@@ -216,22 +216,19 @@ class Rig(World):
 
     def kill(self, name):
         """SIGKILL. Whatever it has sent is still executed."""
-        self._frozen.discard(name)
         self.programs[name].kill()
 
     def freeze(self, name):
         """SIGSTOP: it lives, and does nothing until `thaw`."""
-        self._frozen.add(name)
         self.programs[name].daemon.send(signal.SIGSTOP)
 
     def thaw(self, name):
-        self._frozen.discard(name)
         self.programs[name].daemon.send(signal.SIGCONT)
 
     def drain(self, name):
-        """SIGTERM, and wait for its end; whether it ended by itself."""
-        self._frozen.discard(name)
-        return self.programs[name].stop()
+        """SIGTERM, and wait for its end. `stubborn` gets who had to be killed."""
+        if not self.programs[name].stop():
+            self.stubborn.append(name)
 
     def again(self, name, wait=False, environment=None):
         """Starts it again at its old address, if it does not run; `environment`: for this
