@@ -7,17 +7,21 @@ import socket
 import struct
 
 DELETE_TOPICS = 20     # in version 1
+UNKNOWN_TOPIC = 3
 SECONDS = 10
 
 
 def delete_topic(address, topic):
-    """It is gone a moment later. ValueError if the broker refuses, OSError if it is not there."""
+    """True: it is gone a moment later. False: there is none. ValueError if the broker refuses."""
     answer = ask(address, struct.pack(">i", 1) + text(topic) + struct.pack(">i", SECONDS * 1000))
     # behind the correlation id and the throttle time: one topic, its name, how it went
     count, length = struct.unpack_from(">ih", answer, 8)
     error = struct.unpack_from(">h", answer, 14 + length)[0] if count == 1 else None
+    if error == UNKNOWN_TOPIC:
+        return False
     if error != 0:
         raise ValueError(f"the broker does not delete {topic}: error {error}")
+    return True
 
 
 def ask(address, body):

@@ -261,8 +261,8 @@ class Rig(World):
                            f"usename in ('{PRODUCER}', '{WORKER}')")
 
     def delete_topic(self, engine="http"):
-        """On Apache Kafka only. The producer is expected to make it anew."""
-        kafka_wire.delete_topic(self.broker.address, f"{self.prefix}.{engine}")
+        """On Apache Kafka only. The producer is expected to make it anew; False: it has not yet."""
+        return kafka_wire.delete_topic(self.broker.address, f"{self.prefix}.{engine}")
 
     # --- the end of a fault
 
