@@ -162,7 +162,8 @@ end $$;
 -- state: pending · opened · coalesced · missed · refused (with a reason) as in trigger_request, or
 -- 'unknown': no such job, id null, and a failed row in the execution log (job_name '?' if it could
 -- be none: whoever may ring must not be able to leave a text in our tables).
--- Leans on unique (job, slot) and unique (job, key). Wakes the producer: NOTIFY reveille_trigger.
+-- Leans on unique (job, slot) and unique (job, key). Wakes the producers when it leaves a request
+-- pending: NOTIFY reveille_trigger. A slot that was opened already wakes nobody.
 create or replace function reveille.request(
     p_job text, p_source text, p_params jsonb default '{}', p_key text default null)
 returns table(id bigint, state text, run_id uuid)
@@ -197,9 +198,6 @@ begin
         then 'this is a copy of the database; resume the job to run it here'
         when j.paused_at is not null then 'the job is paused'
         else reveille.params_problem(j, params) end;
-    if v_reason is null then
-        perform pg_notify('reveille_trigger', '');
-    end if;
     return query
         insert into reveille.trigger_request as t(job_name, slot, source, params, idempotency_key,
                                                   state, reason)
@@ -217,6 +215,8 @@ begin
     if not found then
         return query select t.id, t.state, t.run_id from reveille.trigger_request t
             where t.job_name = p_job and t.slot = v_slot;
+    elsif v_reason is null then
+        perform pg_notify('reveille_trigger', '');
     end if;
 exception when unique_violation then    -- the same key twice at one time: the other one was first
     return query select t.id, t.state, t.run_id from reveille.trigger_request t

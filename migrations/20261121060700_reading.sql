@@ -46,12 +46,14 @@ $$;
 
 -- A run's Summary as the public interface describes it (section 4); null: no such run. From the
 -- slices while it is open, from run.totals once it has ended. remaining counts what is planned and
--- has no outcome; while planning, what is planned so far.
+-- has no outcome; while planning, what is planned so far. plpgsql keeps its plan: whoever rings again
+-- is answered with this, and planning it anew each time costs 30 times what it does.
 create or replace function reveille.summary(p_run uuid) returns jsonb
-language sql stable security definer
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 as $$
-    select jsonb_build_object(
+begin
+    return (select jsonb_build_object(
                'run_id', r.run_id, 'job_name', r.job_name, 'status', r.state,
                'evaluation_date', r.evaluation_date, 'triggered_by', r.triggered_by,
                'replay_of', r.replay_of,
@@ -74,8 +76,8 @@ as $$
         select r.state not in ('planning', 'running') as ended,
                coalesce(r.planned, (n.t ->> 'subjects')::int) - (n.t ->> 'evaluated')::int
                    - (n.t ->> 'skipped')::int - (n.t ->> 'errors')::int as remaining) x
-     where r.run_id = p_run
-$$;
+     where r.run_id = p_run);
+end $$;
 
 -- Summaries, the newest run first: of one job (null: of all), up to p_limit, started before
 -- p_before (null: whenever). Leans on run_started.
