@@ -364,5 +364,6 @@ bool nemesis_disk_full(const struct world *w)
 
 bool nemesis_made_good(const struct world *w)
 {
-    return w->nemesis->phase > HEALED && w->set.on[FAULT_REPLAY] && !w->set.poison;
+    return w->nemesis->phase > HEALED && w->set.on[FAULT_REPLAY] && !w->set.poison &&
+           w->db->runs < RUNS_MAX;
 }

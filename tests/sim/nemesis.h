@@ -12,7 +12,8 @@ bool nemesis_over(const struct world *w);
 
 bool nemesis_database_away(const struct world *w);
 bool nemesis_disk_full(const struct world *w);
-/* After the heal all that went wrong was replayed, and nobody dies of a subject. */
+/* After the heal all that went wrong was replayed (there was room for it), and nobody dies of a
+ * subject. */
 bool nemesis_made_good(const struct world *w);
 bool nemesis_kafka_away(const struct world *w);
 bool nemesis_kafka_was_away(const struct world *w); /* within the last minute */
