@@ -7,8 +7,11 @@ import signal
 import pytest
 
 from checker import assert_exact
+from parts import POOLED
 from test_faults import busy_worker, under_way
 from world import until
+
+pytestmark = pytest.mark.skipif(POOLED, reason="what leaves and comes are Kafka's members")
 
 LIMIT = 10     # reveille.engine's concurrency of a new database
 DRAIN_S = 5    # DRAIN_TIMEOUT_MS of this file's programs

@@ -162,10 +162,11 @@ def test_r_s1_a_deadline_ends_a_run_as_partial_and_one_still_planned_as_failed(p
 def test_r_e2_a_slice_whose_workers_are_killed_five_times_is_worker_lost_and_no_other(
         kafka, cluster, folder):
     """Each worker is a group of its own, so that none waits for a dead member's session to end; and
-    a dead one's claims are made stale, as if it had."""
+    a dead one's claims and share are ended, as if their time were over. The calls that hang take
+    the whole limit: slices beside the poison are claimed, and wait, and die with it."""
     world = World(folder / "poison", cluster, kafka)
     try:
-        roster = sorted(world.mentors(40))
+        roster = sorted(world.mentors(80))
         poison = roster[20:30]
         world.start_engine(arguments=script(world, dict.fromkeys(poison, "hang")))
         world.start_producer(PAGE_SIZE="10")
@@ -179,8 +180,10 @@ def test_r_e2_a_slice_whose_workers_are_killed_five_times_is_worker_lost_and_no_
                 assert world.slices(run)[2].attempt == attempt
                 world.db.rows("update reveille.slice set moved_at = moved_at - %s * interval '1 s'"
                               " where run_id = %s and state = 'pending'", SESSION_S, run)
+                world.db.rows("update reveille.engine_share set until = clock_timestamp()"
+                              " where engine = 'http' and worker <> ''")
         summary = world.ended(run)
-        assert (summary["total_evaluated"], summary["total_errors"]) == (30, 10)
+        assert (summary["total_evaluated"], summary["total_errors"]) == (70, 10)
         errors = world.db.rows("select * from reveille.subject_error where run_id = %s", run)
         assert {str(e.subject_id): e.error_class for e in errors} == dict.fromkeys(
             poison, "worker_lost")
@@ -203,13 +206,15 @@ def rung_again(world):
 
 
 def overdue(world, run):
-    """The slices that have not moved for so long that they would be rung, were they not in a lag."""
+    """The slices that were sent, and have not moved for so long since that they would be rung, were
+    they not in a lag."""
     return {row.slice_no for row in world.db.rows(
-        "select slice_no from reveille.overdue_slices(%s, 1000, %s * interval '1 s')",
-        run, SESSION_S)}
+        "select slice_no from reveille.overdue_slices(%s, 1000, %s * interval '1 s')"
+        " where published_offset is not null", run, SESSION_S)}
 
 
 @pytest.mark.long
+@pytest.mark.skipif(POOLED, reason="Kafka is between them, not the pooler")
 def test_r_d4_slices_that_wait_their_turn_are_not_rung_again(world):
     """Published seconds ago, untouched, and yet nothing is wrong: the partitions are being read,
     only slowly."""
@@ -218,12 +223,12 @@ def test_r_d4_slices_that_wait_their_turn_are_not_rung_again(world):
     world.start_producer(PAGE_SIZE="10")
     world.start_workers(1)
     run = world.ask()
-    waiting = until(lambda: overdue(world, run), 60, "slices would be overdue")
+    until(lambda: overdue(world, run), 60, "slices would be overdue")
     done = {s.slice_no for s in world.slices(run) if s.state == "done"}
     until(lambda: len([s for s in world.slices(run)
                        if s.state == "done" and s.slice_no not in done]) >= PARTITIONS, 30,
           "meanwhile the lag moves")
-    assert waiting and rung_again(world) == 0
+    assert overdue(world, run) and rung_again(world) == 0
     world.engine.control(latency=5)
     world.ended(run)
     assert rung_again(world) == 0 and {s.rings for s in world.slices(run)} == {1}
@@ -231,9 +236,9 @@ def test_r_d4_slices_that_wait_their_turn_are_not_rung_again(world):
 
 
 @pytest.mark.long
-def test_r_d4_what_was_read_and_not_done_is_rung_again_once_until_it_is_read(world):
-    """The group's offsets pass the slices, and nobody has worked on them. They are rung again when
-    they would be stale; then their new messages wait to be read, and are not rung again."""
+@pytest.mark.skipif(POOLED, reason="Kafka is between them, not the pooler")
+def test_r_d4_what_was_read_and_not_done_is_rung_again_when_it_would_be_stale(world):
+    """The group's offsets have passed the slices, and nobody has worked on them."""
     world.mentors(30)
     world.start_producer(PAGE_SIZE="10")
     run = world.ask("drill")
@@ -245,10 +250,8 @@ def test_r_d4_what_was_read_and_not_done_is_rung_again_once_until_it_is_read(wor
     assert rung_again(world) == 3
     assert all((s.published_at - sent[s.slice_no]).total_seconds() >= SESSION_S + FIRST_RING_S
                for s in again)
-    until(lambda: overdue(world, run) == set(sent), 40, "they would be overdue again")
     world.start_workers(1)
     world.ended(run)
-    assert rung_again(world) == 3, "no ring into a lag"
     assert_exact(world, run)
 
 
