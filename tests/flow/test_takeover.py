@@ -166,18 +166,22 @@ def test_r_e2_a_slice_whose_workers_are_killed_five_times_is_worker_lost_and_no_
     the whole limit: slices beside the poison are claimed, and wait, and die with it."""
     world = World(folder / "poison", cluster, kafka)
     try:
-        roster = sorted(world.mentors(80))
-        poison = roster[20:30]
-        world.start_engine(arguments=script(world, dict.fromkeys(poison, "hang")))
+        world.mentors(80)
         world.start_producer(PAGE_SIZE="10")
         run = world.ask()
+        until(lambda: world.state(run) == "running", 20, "it is planned")
+        bad = min(s.slice_no for s in world.slices(run) if s.partition == 0)  # before its neighbours
+        poison = [str(one) for one in world.slices(run)[bad].subject_ids]
+        world.start_engine(arguments=script(world, dict.fromkeys(poison, "hang")))
         for attempt in range(1, 7):
             worker, = world.start_workers(1, first=attempt, wait=False,
                                           KAFKA_GROUP_ID=f"{world.prefix}.{attempt}")
             if attempt < 6:
-                until(lambda: at_work_on(world, run, 2, worker), 30, "it asks about the poison")
+                claim = until(lambda: hanging(world, run, bad, worker), 30, "it asks about the poison")
+                until(lambda: world.slices(run)[bad].moved_at > claim.moved_at, 20,
+                      "it has held it for a while, and whatever it would take along")
                 worker.kill()
-                assert world.slices(run)[2].attempt == attempt
+                assert world.slices(run)[bad].attempt == attempt
                 world.db.rows("update reveille.slice set moved_at = moved_at - %s * interval '1 s'"
                               " where run_id = %s and state = 'pending'", SESSION_S, run)
                 world.db.rows("update reveille.engine_share set until = clock_timestamp()"
@@ -193,10 +197,10 @@ def test_r_e2_a_slice_whose_workers_are_killed_five_times_is_worker_lost_and_no_
     assert not wrong, "\n".join(wrong)
 
 
-def at_work_on(world, run, slice_no, worker):
-    """Whether this worker has claimed the slice, and some of its calls hang."""
-    return (slice_no in [s.slice_no for s in world.claimed_by(worker, run)]
-            and world.engine.stats()["in_flight"] > 0)
+def hanging(world, run, slice_no, worker):
+    """The slice, if this worker has claimed it and all calls that there may be hang."""
+    mine = [s for s in world.claimed_by(worker, run) if s.slice_no == slice_no]
+    return world.engine.stats()["in_flight"] == LIMIT and mine and mine[0]
 
 
 # ---- ringing again
