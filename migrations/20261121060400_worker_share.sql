@@ -26,8 +26,9 @@ begin
         if e.closed_since is not null then
             e.closed_since := null;
             e.paused_until := null;
-            e.recent := '';
+            e.recent := '';    -- the probes that failed before it say nothing any more
             e.moved_at := t;
+            bad := 0;
         end if;
     end if;
     if e.closed_since is not null then

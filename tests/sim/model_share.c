@@ -83,6 +83,7 @@ static void move_health(struct db_engine *e, int64_t now, const struct share_rep
             e->closed_since = e->paused_until = -1;
             e->recent[0] = '\0';
             e->moved_at = now;
+            bad = 0;
         }
     }
     if (e->closed_since < 0 && bad >= 16) {
@@ -118,7 +119,8 @@ static bool before(const struct wish *a, const struct wish *b)
         return a->wants < b->wants;
     int64_t x = a->starved_since < 0 ? INT64_MAX : a->starved_since;
     int64_t y = b->starved_since < 0 ? INT64_MAX : b->starved_since;
-    return x != y ? x > y : a->worker < b->worker; /* who starves longest is last: the rest is his */
+    /* who starves longest is last: the rest is his */
+    return x != y ? x > y : a->worker < b->worker;
 }
 
 static int gather(const struct db_engine *e, int64_t now, struct wish me, struct wish *all)
