@@ -141,7 +141,7 @@ class Fleet:
     def settled(self):
         """How often a worker said that it has settled a slice: {(run, slice): times}."""
         return collections.Counter((event["invocation_id"], event["slice"])
-                                   for event in self._events("slice_settled"))
+                                   for event in self.events("slice_settled"))
 
     def settled_twice(self):
         """How many slices were settled more than once."""
@@ -149,9 +149,10 @@ class Fleet:
 
     def put_out(self):
         """How often a worker noticed that the group had gone on without it."""
-        return sum(event["lost"] for event in self._events("partitions_revoked"))
+        return sum(event["lost"] for event in self.events("partitions_revoked"))
 
-    def _events(self, name):
+    def events(self, name):
+        """The workers' and producers' log events of this name."""
         # Only the lines that are asked for are parsed: these logs have hundreds of thousands.
         mark = f'"{name}"'
         return [json.loads(line) for program in self.world.programs.values()

@@ -12,13 +12,14 @@ PAGE = 5    # small slices: many settles a second, so that some are under way at
 
 
 def measure(stand, size, rng):
-    restarts = unanswered = mentors = evaluated = twice = runs = 0
+    restarts = unknown = committed = mentors = evaluated = twice = runs = 0
     while restarts < size.restarts:
         with under_way(stand, size, PAGE) as fleet:
             while restarts < size.restarts and fleet.open():
                 restarts += restart(fleet, rng)
         said = fleet.settled()
-        unanswered += sum((fleet.run, number) not in said 
+        unknown += len(fleet.events("settle_retried"))
+        committed += sum((fleet.run, number) not in said
                           for number in range(size.mentors // PAGE))
         runs += 1
         mentors += size.mentors
@@ -26,7 +27,8 @@ def measure(stand, size, rng):
         twice += fleet.twice
     return Result(
         {"restarts": restarts, "runs": runs, "mentors": mentors,
-         "commits_whose_answer_was_lost": unanswered, "slices_settled_twice": twice},
+         "settles_whose_answer_was_lost": unknown, "committed_all_the_same": committed,
+         "slices_settled_twice": twice},
         [(f"{size.restarts} restarts", restarts >= size.restarts),
          ("nobody lost", evaluated == mentors), ("0 twice", twice == 0)])
 
