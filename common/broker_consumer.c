@@ -23,7 +23,7 @@ static const struct broker_setting settings[] = {
      .alternative = "range"},
     {.name = "auto.offset.reset", .value = "earliest"}, /* a slice done already costs one look */
     {.name = "session.timeout.ms", .value = TEXT_OF(BROKER_SESSION_MS)},
-    {.name = "heartbeat.interval.ms", .value = "3000"},
+    {.name = "heartbeat.interval.ms", .value = "1000"}, /* so late others hear of a death */
     {.name = "max.poll.interval.ms", .value = "300000"},
     {.name = "queued.min.messages", .value = "64"}, /* a rebalance throws away what is read ahead */
     {.name = "queued.max.messages.kbytes", .value = "64"},

@@ -41,8 +41,7 @@ class Fleet:
     def __init__(self, world, count, session_ms=10000, environment=lambda number: {}):
         self.world = world
         self.run = self.summary = self.twice = None
-        self._session = {"KAFKA_SESSION_TIMEOUT_MS": str(session_ms),
-                         "KAFKA_HEARTBEAT_INTERVAL_MS": str(session_ms // 5)}
+        self._session = {"KAFKA_SESSION_TIMEOUT_MS": str(session_ms)}
         self._own = environment
         self._next = 1
         self.workers = [self.join(wait=False) for _ in range(count)]
