@@ -9,12 +9,13 @@ import sys
 import time
 import traceback
 
-from stand import Result, Stand
+from stand import NoKafka, Result, Stand
 
 # In the order of the table in README.md. Each is a module with measure(stand, size, rng), SHORT
 # and LONG.
 TRIALS = ("kills", "zombies", "rebalances", "static", "takeover", "outage", "restarts", "triggers",
           "topic", "settles", "soak")
+NO_KAFKA = 3    # exit code
 
 
 def trial(name):
@@ -56,7 +57,8 @@ def options():
     parser = argparse.ArgumentParser(
         prog="tests/chaos/trial",
         description="Holds trials: each is a row of the table in tests/chaos/README.md, measured on "
-                    "a PostgreSQL and a broker started for it. Exits with 0 only if all bounds hold.")
+                    "a PostgreSQL and a broker started for it. Exit: 0 all bounds hold, 1 not, 2 wrong "
+                    "usage, 3 there is no Apache Kafka.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(TRIALS))
     parser.add_argument("--list", action="store_true", help="what each of them is")
     parser.add_argument("--long", action="store_true", help="the size of the table; else CI's")
@@ -79,6 +81,15 @@ def main():
             print(f"{name:11} {' '.join(trial(name).__doc__.split())}")
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(2))   # what was started is stopped
+    try:
+        return hold_all(chosen)
+    except NoKafka as reason:
+        print(reason, file=sys.stderr)
+        return NO_KAFKA
+
+
+def hold_all(chosen):
+    """Holds them one after the other, on one stand; the exit code."""
     tell = as_json if chosen.json else line
     with Stand(chosen.broker) as stand:
         for name in chosen.names:

@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT / "tests" / "flow"), str(ROOT / "tests" / "chaos")]
 os.environ.setdefault("REVEILLE_FLOW_PROGRAMS", str(ROOT / "build" / "release" / "bin"))
 
 from parts import Cluster, EmbeddedBrokers, KafkaBrokers    # noqa: E402
+from stack.layout import StackError                         # noqa: E402
 from world import World                                     # noqa: E402
 
 LIMIT = 10         # reveille.engine's concurrency of a new database
@@ -34,6 +35,10 @@ class Result:
     @property
     def holds(self):
         return all(kept for _, kept in self.bounds)
+
+
+class NoKafka(Exception):
+    """There is no Apache Kafka here to hold trials on."""
 
 
 class Stand:
@@ -54,11 +59,17 @@ class Stand:
         try:
             self.cluster.start()
             if self.kind == "kafka":
-                self.brokers.start()
+                self._start_kafka()
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def _start_kafka(self):
+        try:
+            self.brokers.start()
+        except (StackError, OSError) as reason:
+            raise NoKafka(f"NO APACHE KAFKA: {reason}") from reason
 
     def __exit__(self, *_):
         self.brokers.stop()
