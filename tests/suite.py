@@ -36,9 +36,12 @@ from stack.layout import Layout, StackError         # noqa: E402
 from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
+from lanes import run_side_by_side                  # noqa: E402
 
 GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "newer",
           "chaos", "fuzz", "papers")
+ALONE = ("build", "fuzz")  # they use all cores
+LONGEST_FIRST = ("pooler", "chaos", "unit", "newer", "sim", "torture", "versions", "sql", "papers")
 LONG = ("versions", "pooler", "newer", "chaos", "fuzz")  # --quick leaves them out, unless they are named
 NEWER_SCRAM = "test_r_x3_a_run_passes_with_scram_over_tls_its_passwords_in_files"
 NEWER_VERSION = "test_the_programs_use_the_librdkafka_that_these_tests_found"
@@ -266,40 +269,64 @@ def group_papers(tally, parts, quick):
              [venv / "bin" / "openapi-spec-validator", "producer/openapi.yaml"])
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        prog="tests/run", description="Installs what is missing, builds, runs the tests.",
-        epilog=f"Groups: {' '.join(GROUPS)} (default: all). Without a reachable Apache Kafka its "
-               "tests are skipped, loudly; with REVEILLE_REQUIRE_KAFKA=1 that is a failure.")
-    parser.add_argument("groups", nargs="*", metavar="GROUP")
-    parser.add_argument("--quick", action="store_true", help="leave out the long ones")
-    options = parser.parse_args()
-    unknown = [group for group in options.groups if group not in GROUPS]
-    if unknown:
-        parser.error(f"no group {unknown[0]}; there are: {' '.join(GROUPS)}")
-    default = [group for group in GROUPS if not (options.quick and group in LONG)]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
-    tally = Tally()
+def run_group(group, tally, parts, quick):
+    started = time.monotonic()
+    before = (tally.passed, tally.failed, tally.skipped)
+    say(group)
+    globals()[f"group_{group}"](tally, parts, quick)
+    now = (tally.passed, tally.failed, tally.skipped)
+    say("{}: {} passed, {} failed, {} skipped in {:.0f} s".format(
+        group, *(b - a for a, b in zip(before, now)), time.monotonic() - started))
+
+
+def run_here(groups, tally, quick):
+    """One after the other, in this process."""
     require_kafka = os.environ.get("REVEILLE_REQUIRE_KAFKA") == "1"
     with tempfile.TemporaryDirectory(prefix="reveille-", dir="/var/tmp") as folder:
         os.chmod(folder, 0o711)  # PostgreSQL, as another user, goes through it
         parts = Parts(Path(folder), require_kafka)
         try:
-            built = build("release", tally) and build("debug", tally)
-            for group in GROUPS:
-                if built and group in (options.groups or default):
-                    started = time.monotonic()
-                    before = (tally.passed, tally.failed, tally.skipped)
-                    say(group)
-                    globals()[f"group_{group}"](tally, parts, options.quick)
-                    now = (tally.passed, tally.failed, tally.skipped)
-                    say("{}: {} passed, {} failed, {} skipped in {:.0f} s".format(
-                        group, *(b - a for a, b in zip(before, now)), time.monotonic() - started))
+            for group in groups:
+                run_group(group, tally, parts, quick)
             if parts.kafka_missing and require_kafka:
                 say(f"failed: Apache Kafka is required: {parts.kafka_missing}")
                 tally.add(0, 1)
         finally:
             parts.stop()
+
+
+def lanes_of(groups):
+    """What runs beside each other, the longest first; flow in two halves, a broker each."""
+    lanes = [(group, group, {}) for group in LONGEST_FIRST if group in groups]
+    if "flow" in groups:
+        lanes[:0] = [(f"flow on {broker}", "flow", {"REVEILLE_FLOW_BROKER": broker})
+                     for broker in ("kafka", "embedded")]
+    return lanes
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="tests/run", description="Installs what is missing, builds, runs the tests.",
+        epilog=f"Groups: {' '.join(GROUPS)} (default: all). Several run side by side, two at a "
+               "time. Without a reachable Apache Kafka its tests are skipped, loudly; with "
+               "REVEILLE_REQUIRE_KAFKA=1 that is a failure.")
+    parser.add_argument("groups", nargs="*", metavar="GROUP")
+    parser.add_argument("--quick", action="store_true", help="leave out the long ones")
+    parser.add_argument("--built", action="store_true", help="do not build first")
+    options = parser.parse_args()
+    unknown = [group for group in options.groups if group not in GROUPS]
+    if unknown:
+        parser.error(f"no group {unknown[0]}; there are: {' '.join(GROUPS)}")
+    groups = options.groups or [group for group in GROUPS if not (options.quick and group in LONG)]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped
+    tally = Tally()
+    if options.built or (build("release", tally) and build("debug", tally)):
+        if len(groups) == 1:
+            run_here(groups, tally, options.quick)
+        else:
+            run_here([group for group in groups if group in ALONE], tally, options.quick)
+            for result in run_side_by_side(lanes_of(groups), options.quick):
+                tally.add(*result)
     print(tally.line(), flush=True)
     return 1 if tally.failed else 0
 

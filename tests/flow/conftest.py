@@ -18,6 +18,7 @@ from stack.layout import StackError
 from world import World
 
 BROKERS = ["embedded"] if POOLED else ["embedded", "kafka"]
+ONLY = os.environ.get("REVEILLE_FLOW_BROKER")  # this half: on that broker; on none: with kafka's
 
 
 def pytest_configure(config):
@@ -32,6 +33,16 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     if "broker" in metafunc.fixturenames:
         metafunc.parametrize("broker", BROKERS, scope="module", indirect=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of two halves, this one."""
+    def broker(item):
+        return getattr(item, "callspec", None) and item.callspec.params.get("broker") or "kafka"
+
+    others = [item for item in items if ONLY not in (None, broker(item))]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
 
 
 @pytest.hookimpl(hookwrapper=True)
