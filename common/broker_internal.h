@@ -77,16 +77,18 @@ const struct err *broker_topic_job_result(const struct broker_topic_job *job,
 void broker_topic_job_free(struct broker_topic_job *job); /* waits for the thread */
 
 /* ---- a group's offsets ------------------------------------------------------------------- */
-/* broker_committed's work. */
+/* broker_committed's work. Each question has a thread of its own; it ends within BROKER_ADMIN_MS
+ * and a second, and within a second when told to. */
 struct broker_offsets;
 /* Borrows wake, whose waker calls broker_offsets_serve; connects with the first question. */
-struct broker_offsets *broker_offsets_new(struct loop *loop, struct broker_wake *wake,
+struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
                                           const struct broker_property *properties,
                                           size_t property_count, struct err *err);
 /* As broker_committed; the first question's group is the handle's. */
 int broker_offsets_ask(struct broker_offsets *o, const char *group, const char *topic, int32_t n,
                        broker_offsets_fn fn, void *arg, struct err *err) MUST_CHECK;
 void broker_offsets_serve(struct broker_offsets *o); /* passes on what has been answered */
-void broker_offsets_free(struct broker_offsets *o);  /* questions under way get no answer */
+/* Waits for the threads; questions under way get no answer. */
+void broker_offsets_free(struct broker_offsets *o);
 
 #endif

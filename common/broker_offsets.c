@@ -1,23 +1,23 @@
 /* A group's committed offsets, asked for without being a member of it.
  *
- * The question has a handle of its own, a consumer that subscribes to nothing: librdkafka goes to
- * the handle's own group when a coordinator says that it is none any more, and a producer has no
- * group (confluentinc/librdkafka#5040): a broker that restarts would take the program along.
- *
- * And it is not librdkafka that gives a question up, but we, together with the handle: a question
- * that it gave up while the coordinator was away, it goes on with when the coordinator is back, and
- * aborts the process on what it has freed (confluentinc/librdkafka#4605). */
+ * As a consumer asks for its own: with a handle that subscribes to nothing, and a thread a
+ * question, since that call can only wait. The admin API would not wait, but a broker that restarts
+ * takes the program along with it: librdkafka looks for the group of a handle that has none (its
+ * issue 5040), goes on with a question it has given up (4605), and 2.16 frees one twice whose link
+ * is lost as it is sent (5397). */
 #include "broker_internal.h"
 
 #include "clock.h"
 
 #include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #define OFFSETS_MAGIC 0x626f6666u
-#define QUESTION_MAGIC 0x62717374u
 
 static const struct broker_setting settings[] = {
     {.name = "client.id", .value = "reveille"},
@@ -27,16 +27,21 @@ static const struct broker_setting settings[] = {
     {.name = "socket.nagle.disable", .value = "true"},
 };
 
+/* The thread touches nothing but its question, the handle and the wake-up. */
 struct question {
-    unsigned magic;
     LIST_ENTRY(question) link;
+    rd_kafka_t *rk;
+    struct broker_wake *wake;
+    rd_kafka_topic_partition_list_t *parts; /* with the answer; the thread's until done */
     char *topic;
     size_t n;
-    int64_t deadline_ms; /* monotonic */
     broker_offsets_fn fn;
     void *arg;
+    int64_t deadline_ms;
+    pthread_t thread;
+    atomic_bool stop, done;
+    struct err err; /* the thread's until done */
 };
-LIST_HEAD(questions, question);
 
 struct broker_offsets {
     unsigned magic;
@@ -44,15 +49,12 @@ struct broker_offsets {
     struct broker_wake *wake;
     rd_kafka_t *rk; /* NULL until the first question */
     rd_kafka_queue_t *queue;
-    struct loop_timer *deadline; /* of the question that was asked first */
-    struct questions questions;
+    LIST_HEAD(, question) questions;
 };
 
 /* ---- life ---------------------------------------------------------------------------------- */
 
-static void give_up(void *arg);
-
-struct broker_offsets *broker_offsets_new(struct loop *loop, struct broker_wake *wake,
+struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
                                           const struct broker_property *properties,
                                           size_t property_count, struct err *err)
 {
@@ -65,9 +67,8 @@ struct broker_offsets *broker_offsets_new(struct loop *loop, struct broker_wake 
     *o = (struct broker_offsets){.magic = OFFSETS_MAGIC, .wake = wake};
     LIST_INIT(&o->questions);
     o->conf = broker_conf_new(settings, COUNT_OF(settings), properties, property_count, err);
-    o->deadline = o->conf == NULL ? NULL : loop_timer_new(loop, give_up, o, err);
-    if (o->deadline == NULL) {
-        broker_offsets_free(o);
+    if (o->conf == NULL) {
+        free(o);
         return NULL;
     }
     return o;
@@ -92,166 +93,134 @@ static int begin(struct broker_offsets *o, const char *group, struct err *err)
 
 static void question_free(struct question *q)
 {
-    LIST_REMOVE(q, link);
+    rd_kafka_topic_partition_list_destroy(q->parts);
     free(q->topic);
-    q->magic = 0;
     free(q);
 }
 
-static void drop_handle(struct broker_offsets *o)
+/* Waits for its thread; returns it, no more in the list. */
+static struct question *question_end(struct question *q)
 {
-    if (o->rk != NULL) {
-        broker_wake_detach(o->queue);
-        rd_kafka_queue_destroy(o->queue);
-        broker_handle_destroy(o->rk, true);
-        o->rk = NULL;
-        o->queue = NULL;
-    }
+    (void)pthread_join(q->thread, NULL);
+    LIST_REMOVE(q, link);
+    return q;
 }
 
 void broker_offsets_free(struct broker_offsets *o)
 {
+    struct question *q;
+
     if (o == NULL) {
         return;
     }
+    LIST_FOREACH (q, &o->questions, link) {
+        atomic_store(&q->stop, true);
+    }
     while (!LIST_EMPTY(&o->questions)) {
-        question_free(LIST_FIRST(&o->questions));
+        question_free(question_end(LIST_FIRST(&o->questions)));
     }
-    loop_timer_free(o->deadline);
-    drop_handle(o);
-    if (o->conf != NULL) {
-        rd_kafka_conf_destroy(o->conf);
+    if (o->rk != NULL) {
+        broker_wake_detach(o->queue);
+        rd_kafka_queue_destroy(o->queue);
+        broker_handle_destroy(o->rk, true);
     }
+    rd_kafka_conf_destroy(o->conf);
     o->magic = 0;
     free(o);
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
-static int read_offsets(rd_kafka_event_t *ev, int64_t *offsets, size_t n, struct err *err)
+static int read_offsets(const struct question *q, int64_t *offsets, struct err *err)
 {
-    const rd_kafka_topic_partition_list_t *parts;
-    const rd_kafka_group_result_t **groups;
-    const rd_kafka_error_t *error;
-    size_t count = 0;
-
-    if (rd_kafka_event_error(ev) != RD_KAFKA_RESP_ERR_NO_ERROR) {
-        return broker_err(err, rd_kafka_event_error(ev), rd_kafka_event_error_string(ev));
-    }
-    groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
-        rd_kafka_event_ListConsumerGroupOffsets_result(ev), &count);
-    if (count != 1) {
-        return broker_err(err, RD_KAFKA_RESP_ERR__BAD_MSG, NULL);
-    }
-    error = rd_kafka_group_result_error(groups[0]);
-    if (error != NULL) {
-        return broker_err(err, rd_kafka_error_code(error), rd_kafka_error_string(error));
-    }
-    parts = rd_kafka_group_result_partitions(groups[0]);
-    for (int i = 0; parts != NULL && i < parts->cnt; i++) {
-        const rd_kafka_topic_partition_t *part = &parts->elems[i];
+    for (int i = 0; i < q->parts->cnt; i++) {
+        const rd_kafka_topic_partition_t *part = &q->parts->elems[i];
         if (part->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
             return broker_err(err, part->err, NULL);
         }
-        if (part->partition >= 0 && (size_t)part->partition < n && part->offset >= 0) {
-            offsets[part->partition] = part->offset;
-        }
+        offsets[part->partition] = part->offset >= 0 ? part->offset : -1;
     }
     return 0;
 }
 
-static void offsets_answered(rd_kafka_event_t *ev)
+static void answer(struct question *q)
 {
-    struct question *q = CHECK_MAGIC(struct question, rd_kafka_event_opaque(ev), QUESTION_MAGIC);
     int64_t *offsets = malloc(q->n * sizeof(*offsets));
-    struct err err = ERR_INIT;
 
-    for (size_t i = 0; offsets != NULL && i < q->n; i++) {
-        offsets[i] = -1;
-    }
     if (offsets == NULL) {
-        (void)err_set(&err, ERR_SYSTEM, NULL, "no memory for the offsets of a group");
-        q->fn(q->arg, q->topic, NULL, 0, &err);
-    } else if (read_offsets(ev, offsets, q->n, &err)) {
-        q->fn(q->arg, q->topic, NULL, 0, &err);
+        (void)err_set(&q->err, ERR_SYSTEM, NULL, "no memory for the offsets of a group");
+    }
+    if (err_is_set(&q->err) || read_offsets(q, offsets, &q->err)) {
+        q->fn(q->arg, q->topic, NULL, 0, &q->err);
     } else {
         q->fn(q->arg, q->topic, offsets, q->n, NULL);
     }
     free(offsets);
-    question_free(q);
-}
-
-static void rearm(struct broker_offsets *o)
-{
-    struct question *q;
-    int64_t first_ms = INT64_MAX;
-
-    LIST_FOREACH (q, &o->questions, link) {
-        if (q->deadline_ms < first_ms) {
-            first_ms = q->deadline_ms;
-        }
-    }
-    if (first_ms == INT64_MAX) {
-        loop_timer_disarm(o->deadline);
-    } else {
-        loop_timer_arm(o->deadline, first_ms - clock_mono_ms());
-    }
-}
-
-/* The timer: one question has waited for too long, and what keeps it keeps them all, the one
- * coordinator. Whoever is told so may ask again at once: that is another question. */
-static void give_up(void *arg)
-{
-    struct broker_offsets *o = CHECK_MAGIC(struct broker_offsets, arg, OFFSETS_MAGIC);
-    struct questions given_up = LIST_HEAD_INITIALIZER(given_up);
-    struct err err = ERR_INIT;
-    struct question *q;
-
-    drop_handle(o);
-    (void)broker_err(&err, RD_KAFKA_RESP_ERR__TIMED_OUT, NULL);
-    while ((q = LIST_FIRST(&o->questions)) != NULL) {
-        LIST_REMOVE(q, link);
-        LIST_INSERT_HEAD(&given_up, q, link);
-    }
-    while ((q = LIST_FIRST(&given_up)) != NULL) {
-        q->fn(q->arg, q->topic, NULL, 0, &err);
-        question_free(q);
-    }
 }
 
 void broker_offsets_serve(struct broker_offsets *o)
 {
+    struct question *q = LIST_FIRST(&o->questions), *next;
     rd_kafka_event_t *ev;
 
     while (o->rk != NULL && (ev = rd_kafka_queue_poll(o->queue, 0)) != NULL) {
-        if (rd_kafka_event_type(ev) == RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT) {
-            offsets_answered(ev);
-        } /* what is wrong with a broker, the producer's handle reports */
-        rd_kafka_event_destroy(ev);
+        rd_kafka_event_destroy(ev); /* what is wrong with a broker, the producer's handle reports */
     }
-    rearm(o);
+    for (; q != NULL; q = next) {
+        next = LIST_NEXT(q, link);
+        if (atomic_load(&q->done)) {
+            answer(question_end(q)); /* who may ask again at once */
+            question_free(q);
+        }
+    }
 }
 
 /* ---- questions ----------------------------------------------------------------------------- */
 
-static void ask(struct broker_offsets *o, struct question *q, const char *group)
+static void *ask_thread(void *arg)
 {
-    rd_kafka_AdminOptions_t *options =
-        rd_kafka_AdminOptions_new(o->rk, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
-    rd_kafka_topic_partition_list_t *parts = rd_kafka_topic_partition_list_new((int)q->n);
-    rd_kafka_ListConsumerGroupOffsets_t *question;
+    struct question *q = arg; /* private to this file: pthread_create hands it over */
+    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 
-    for (size_t i = 0; i < q->n; i++) {
-        (void)rd_kafka_topic_partition_list_add(parts, q->topic, (int32_t)i);
+    do {
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            struct timespec pause = {.tv_nsec = BROKER_METADATA_PAUSE_MS * 1000000L};
+            (void)nanosleep(&pause, NULL); /* failed, perhaps without waiting */
+        }
+        q->err = ERR_INIT;
+        code = rd_kafka_committed(q->rk, q->parts, BROKER_METADATA_MS);
+        if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            (void)broker_err(&q->err, code, NULL);
+        }
+    } while (q->err.retry && !atomic_load(&q->stop) && clock_mono_ms() < q->deadline_ms);
+    atomic_store(&q->done, true);
+    broker_wake_kick(q->wake);
+    return NULL;
+}
+
+/* Returns owned. */
+static struct question *question_new(struct broker_offsets *o, const char *topic, int32_t n)
+{
+    struct question *q = calloc(1, sizeof(*q));
+
+    if (q == NULL) {
+        return NULL;
     }
-    question = rd_kafka_ListConsumerGroupOffsets_new(group, parts);
-    (void)rd_kafka_AdminOptions_set_request_timeout(options, BROKER_LONGEST_MS, NULL, 0);
-    rd_kafka_AdminOptions_set_opaque(options, q);
-    LIST_INSERT_HEAD(&o->questions, q, link);
-    rd_kafka_ListConsumerGroupOffsets(o->rk, &question, 1, options, o->queue);
-    rd_kafka_ListConsumerGroupOffsets_destroy(question);
-    rd_kafka_topic_partition_list_destroy(parts);
-    rd_kafka_AdminOptions_destroy(options);
+    q->topic = strdup(topic);
+    if (q->topic == NULL) {
+        free(q);
+        return NULL;
+    }
+    q->parts = rd_kafka_topic_partition_list_new(n);
+    for (int32_t i = 0; i < n; i++) {
+        (void)rd_kafka_topic_partition_list_add(q->parts, topic, i);
+    }
+    q->rk = o->rk;
+    q->wake = o->wake;
+    q->n = (size_t)n;
+    q->deadline_ms = clock_mono_ms() + BROKER_ADMIN_MS;
+    q->err = ERR_INIT;
+    return q;
 }
 
 int broker_offsets_ask(struct broker_offsets *o, const char *group, const char *topic, int32_t n,
@@ -263,21 +232,16 @@ int broker_offsets_ask(struct broker_offsets *o, const char *group, const char *
     if (o->rk == NULL && begin(o, group, err)) {
         return -1;
     }
-    q = calloc(1, sizeof(*q));
+    q = question_new(o, topic, n);
     if (q == NULL) {
         return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
     }
-    *q = (struct question){.magic = QUESTION_MAGIC,
-                           .topic = strdup(topic),
-                           .n = (size_t)n,
-                           .deadline_ms = clock_mono_ms() + BROKER_ADMIN_MS,
-                           .fn = fn,
-                           .arg = arg};
-    if (q->topic == NULL) {
-        free(q);
-        return err_set(err, ERR_SYSTEM, NULL, "no memory to ask for offsets");
+    q->fn = fn;
+    q->arg = arg;
+    if (pthread_create(&q->thread, NULL, ask_thread, q) != 0) {
+        question_free(q);
+        return err_set(err, ERR_SYSTEM, NULL, "no thread to ask for offsets");
     }
-    ask(o, q, group);
-    rearm(o);
+    LIST_INSERT_HEAD(&o->questions, q, link);
     return 0;
 }

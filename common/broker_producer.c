@@ -223,7 +223,7 @@ broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg,
     if (p->wake == NULL || handle_add(p, err)) {
         goto fail;
     }
-    p->offsets = broker_offsets_new(loop, p->wake, cfg->properties, cfg->property_count, err);
+    p->offsets = broker_offsets_new(p->wake, cfg->properties, cfg->property_count, err);
     if (p->offsets == NULL) {
         goto fail;
     }

@@ -102,7 +102,6 @@
 #define SLICE_MSG_MAX 64          /* bytes of a message */
 #define BROKER_TICK_MS 1000       /* queues are polled at least so often, wake-up or not */
 #define BROKER_ADMIN_MS 10000     /* each admin call has its own deadline */
-#define BROKER_LONGEST_MS 3600000 /* librdkafka's most, where the deadline is kept by us */
 #define BROKER_METADATA_MS 1000   /* one wait for metadata: so long can a free of the handle take */
 #define BROKER_METADATA_PAUSE_MS 100 /* between two of them, and while an admin answer is due */
 #define BROKER_OPERATION_MS 5000 /* the broker's own wait until a new topic is known everywhere */
