@@ -53,8 +53,6 @@ int verb_migrate(struct cli *cli, const struct args *args);
 /* verb_status.c, also for `run --wait`: shows the run until it has ended or `seconds` are over
  * (negative: no limit), then its summary; returns the exit code for it. */
 int status_follow(struct cli *cli, const char *run_id, double seconds);
-/* verb_status.c: a line a scenario of by_scenario, as a summary has it. */
-void status_scenarios(const json_t *by_scenario);
 
 /* verb_replay.c: the member `replays` of a run's status, for people; nothing if there is nothing to
  * say of it. */

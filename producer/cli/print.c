@@ -112,6 +112,24 @@ void print_json_text(const char *json)
     json_decref(value);
 }
 
+void print_scenarios(const json_t *by_scenario)
+{
+    const char *type, *reason;
+    json_t *counts, *n;
+    char a[PRINT_SIZE], b[PRINT_SIZE], c[PRINT_SIZE];
+    json_object_foreach((json_t *)by_scenario, type, counts)
+    {
+        printf("  %s: evaluated %s, dispatched %s", type,
+               print_number(json_integer_value(json_object_get(counts, "evaluated")), a),
+               print_number(json_integer_value(json_object_get(counts, "dispatched")), b));
+        json_object_foreach(json_object_get(counts, "suppressed"), reason, n)
+        {
+            printf(", suppressed (%s) %s", reason, print_number(json_integer_value(n), c));
+        }
+        putchar('\n');
+    }
+}
+
 void print_bar(long long done, long long total, double rate, double seconds_left)
 {
     char a[PRINT_SIZE], b[PRINT_SIZE], left[PRINT_SIZE] = "";

@@ -27,6 +27,9 @@ void print_table(const PGresult *rows);
 void print_json_text(const char *json);
 void print_json(const json_t *value);
 
+/* A line a scenario of a summary's by_scenario. */
+void print_scenarios(const json_t *by_scenario);
+
 /* Redraws one line on stderr (a terminal), or says it at most every few seconds (not one).
  * total < 0: not known yet. */
 void print_bar(long long done, long long total, double rate, double seconds_left);

@@ -123,7 +123,7 @@ static void print_forecast(const json_t *doc)
     print_count("errors", would, "errors");
     print_count(exact ? "dispatched" : "dispatched, at most", would, "dispatched");
     print_count(exact ? "suppressed" : "suppressed, at least", would, "suppressed");
-    status_scenarios(json_object_get(would, "by_scenario"));
+    print_scenarios(json_object_get(would, "by_scenario"));
 }
 
 /* The row of open_replay or forecast_replay. */

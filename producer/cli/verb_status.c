@@ -101,24 +101,6 @@ static void print_total(const json_t *summary, const char *name, const char *mem
     printf("  %-14s %12s\n", name, print_number(number(summary, member), text));
 }
 
-void status_scenarios(const json_t *by_scenario)
-{
-    const char *type, *reason;
-    json_t *counts, *n;
-    char a[PRINT_SIZE], b[PRINT_SIZE], c[PRINT_SIZE];
-    json_object_foreach((json_t *)by_scenario, type, counts)
-    {
-        printf("  %s: evaluated %s, dispatched %s", type,
-               print_number(number(counts, "evaluated"), a),
-               print_number(number(counts, "dispatched"), b));
-        json_object_foreach(json_object_get(counts, "suppressed"), reason, n)
-        {
-            printf(", suppressed (%s) %s", reason, print_number(json_integer_value(n), c));
-        }
-        putchar('\n');
-    }
-}
-
 static void print_summary(const json_t *summary)
 {
     char duration[PRINT_SIZE];
@@ -138,7 +120,7 @@ static void print_summary(const json_t *summary)
     print_total(summary, "remaining", "remaining_unprocessed_count");
     print_total(summary, "dispatched", "total_dispatched");
     print_total(summary, "suppressed", "total_suppressed");
-    status_scenarios(json_object_get(summary, "by_scenario"));
+    print_scenarios(json_object_get(summary, "by_scenario"));
 }
 
 static double rate_of(const json_t *summary)
