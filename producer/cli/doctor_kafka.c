@@ -35,11 +35,11 @@ static void keep_reason(struct look *look, rd_kafka_resp_err_t code, const char 
     (void)scrub_text(reason, strlen(reason), look->reason, sizeof(look->reason));
 }
 
-/* The first reason is the nearest to the cause; that all brokers are down is what follows. */
+/* The first reason is the nearest to the cause; that all brokers are down says the least. */
 static void on_error(rd_kafka_t *rk UNUSED, int code, const char *reason, void *opaque)
 {
     struct look *look = CHECK_MAGIC(struct look, opaque, LOOK_MAGIC);
-    if (look->reason[0] == '\0' && code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+    if (look->reason[0] == '\0' || look->code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         keep_reason(look, code, reason);
 }
 
