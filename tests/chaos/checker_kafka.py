@@ -1,14 +1,14 @@
-"""Where a group stands and where the logs end, asked in Kafka's own protocol: of any broker, by none
-of Reveille's programs and without librdkafka. Plaintext only.
+"""Where a group stands and where the logs end, asked in Kafka's own protocol. How that is spoken:
+kafka_wire.py.
 """
 
-import socket
 import struct
 from dataclasses import dataclass
 
+from kafka_wire import array, ask, refused, text
+
 METADATA, FIND_COORDINATOR, OFFSET_FETCH, LIST_OFFSETS = 3, 10, 9, 2
 LATEST = -1
-SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,6 @@ class Place:
     def lag(self):
         """Messages that are not committed. Below what is committed: the log was made anew."""
         return max(0, self.end - max(self.committed, 0))
-
-
-class KafkaError(Exception):
-    """A broker that is out of reach, or says no."""
 
 
 def places(bootstrap, group, topics):
@@ -47,7 +43,7 @@ def places(bootstrap, group, topics):
 
 def _metadata(address, topics):
     """({node: address}, {(topic, partition): leader}), version 1."""
-    answer = _ask(address, METADATA, 1, _array(topics, _text))
+    answer = ask(address, METADATA, 1, array(topics, text))
     brokers = {}
     for _ in range(answer.int32()):
         node, host, port = answer.int32(), answer.text(), answer.int32()
@@ -69,43 +65,43 @@ def _metadata(address, topics):
 
 
 def _coordinator(address, group):
-    answer = _ask(address, FIND_COORDINATOR, 0, _text(group))
-    _refused(answer.int16(), "no coordinator for the group")
+    answer = ask(address, FIND_COORDINATOR, 0, text(group))
+    refused(answer.int16(), "no coordinator for the group")
     answer.int32()                                               # its node
     return f"{answer.text()}:{answer.int32()}"
 
 
 def _committed(address, group, leaders):
     """{(topic, partition): offset}, version 1: the group's own, from its coordinator."""
-    answer = _ask(address, OFFSET_FETCH, 1, _text(group) + _topics(leaders, lambda _: b""))
+    answer = ask(address, OFFSET_FETCH, 1, text(group) + _topics(leaders, lambda _: b""))
     found = {}
     for topic, partition in _answered(answer):
         found[topic, partition] = answer.int64()
         answer.text()                                            # what was noted beside it
-        _refused(answer.int16(), "no committed offset")
+        refused(answer.int16(), "no committed offset")
     return found
 
 
 def _ends(address, led):
     """{(topic, partition): the offset that the next message gets}, version 1."""
     body = struct.pack(">i", -1) + _topics(led, lambda _: struct.pack(">q", LATEST))
-    answer = _ask(address, LIST_OFFSETS, 1, body)
+    answer = ask(address, LIST_OFFSETS, 1, body)
     found = {}
     for topic, partition in _answered(answer):
-        _refused(answer.int16(), "no end of the log")
+        refused(answer.int16(), "no end of the log")
         answer.int64()                                           # a time
         found[topic, partition] = answer.int64()
     return found
 
 
-# --- bytes
+# --- partitions in a body
 
 def _topics(places_of, more):
     """[topic [partition + more(partition)]]"""
     by_topic = {}
     for topic, partition in sorted(places_of):
         by_topic.setdefault(topic, []).append(struct.pack(">i", partition) + more(partition))
-    return _array(by_topic, lambda topic: _text(topic) + _array(by_topic[topic], bytes))
+    return array(by_topic, lambda topic: text(topic) + array(by_topic[topic], bytes))
 
 
 def _answered(answer):
@@ -114,66 +110,3 @@ def _answered(answer):
         topic = answer.text()
         for _ in range(answer.int32()):
             yield topic, answer.int32()
-
-
-def _array(items, encode):
-    return struct.pack(">i", len(items)) + b"".join(encode(item) for item in items)
-
-
-def _text(value):
-    data = value.encode()
-    return struct.pack(">h", len(data)) + data
-
-
-def _refused(code, what):
-    if code:
-        raise KafkaError(f"{what}: Kafka's error {code}")
-
-
-class _Answer:
-    def __init__(self, data):
-        self._data, self._at = data, 4                           # behind the correlation id
-
-    def _take(self, form, size):
-        value, = struct.unpack_from(form, self._data, self._at)
-        self._at += size
-        return value
-
-    def int16(self):
-        return self._take(">h", 2)
-
-    def int32(self):
-        return self._take(">i", 4)
-
-    def int64(self):
-        return self._take(">q", 8)
-
-    def text(self):
-        size = max(0, self.int16())                              # -1: none
-        self._at += size
-        return self._data[self._at - size:self._at].decode()
-
-    def skip(self, size):
-        self._at += size
-
-
-def _ask(address, api, version, body):
-    host, _, port = address.rpartition(":")
-    head = struct.pack(">hhi", api, version, 1) + _text("checker")
-    try:
-        with socket.create_connection((host, int(port)), timeout=SECONDS) as link:
-            link.sendall(struct.pack(">i", len(head + body)) + head + body)
-            size = struct.unpack(">i", _read(link, 4))[0]
-            return _Answer(_read(link, size))
-    except (OSError, ValueError) as reason:
-        raise KafkaError(f"{address}: {reason}") from reason
-
-
-def _read(link, size):
-    data = b""
-    while len(data) < size:
-        piece = link.recv(size - len(data))
-        if not piece:
-            raise ValueError("the broker closed the connection")
-        data += piece
-    return data

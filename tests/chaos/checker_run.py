@@ -24,6 +24,7 @@ import checker_runs                                         # noqa: E402
 import checker_subjects                                     # noqa: E402
 import checker_telling                                      # noqa: E402
 from checker_facts import OPEN, read_facts                  # noqa: E402
+from kafka_wire import KafkaError                           # noqa: E402
 
 ENGINES = ("http", "sql", "dynamics", "noop")
 REST_S = 15         # offsets are committed every 500 ms, and a busy machine takes its time
@@ -116,7 +117,7 @@ def main(arguments):
     try:
         facts, places = look(options)
         found = judge(facts, places, options)
-    except (psycopg2.Error, OSError, checker_kafka.KafkaError) as reason:
+    except (psycopg2.Error, OSError, KafkaError) as reason:
         print(f"cannot look: {str(reason).strip()}", file=sys.stderr)
         return 2
     holds = not any(found.values())

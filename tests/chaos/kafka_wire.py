@@ -1,46 +1,69 @@
-"""That a topic shall go, said to a broker in Kafka's own bytes: no tool of Kafka's, which takes a JVM
-seconds, and none of Reveille's. The embedded broker has no such request. What a group has committed
-and where a log ends is asked by checker_kafka.py.
+"""Kafka's own bytes: one request and its answer, asked of any broker by none of Reveille's programs
+and without librdkafka or a tool of Kafka's. Plaintext only. What is asked, and why: checker_kafka.py
+(where a group stands), kafka_topic.py (that a topic shall go).
 """
 
-import socket
 import struct
+import sys
+from pathlib import Path
 
-DELETE_TOPICS = 20     # in version 1
-UNKNOWN_TOPIC = 3
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "deploy" / "local"))
+
+from stack.net import kafka_request                          # noqa: E402
+
 SECONDS = 10
 
 
-def delete_topic(address, topic):
-    """True: it is gone a moment later. False: there is none. ValueError if the broker refuses."""
-    answer = ask(address, struct.pack(">i", 1) + text(topic) + struct.pack(">i", SECONDS * 1000))
-    # behind the correlation id and the throttle time: one topic, its name, how it went
-    count, length = struct.unpack_from(">ih", answer, 8)
-    error = struct.unpack_from(">h", answer, 14 + length)[0] if count == 1 else None
-    if error == UNKNOWN_TOPIC:
-        return False
-    if error != 0:
-        raise ValueError(f"the broker does not delete {topic}: error {error}")
-    return True
+class KafkaError(Exception):
+    """A broker that is out of reach, or says no."""
 
 
-def ask(address, body):
-    host, _, port = address.rpartition(":")
-    message = struct.pack(">hhi", DELETE_TOPICS, 1, 1) + text("chaos") + body
-    with socket.create_connection((host, int(port)), timeout=2 * SECONDS) as link:
-        link.sendall(struct.pack(">i", len(message)) + message)
-        return read(link, struct.unpack(">i", read(link, 4))[0])
+def ask(address, api, version, body, seconds=SECONDS):
+    """The Answer of the broker at host:port, or KafkaError."""
+    try:
+        return Answer(kafka_request(address, api, version, body, seconds))
+    except (OSError, ValueError, struct.error) as reason:
+        raise KafkaError(f"{address}: {reason}") from reason
 
 
-def read(link, size):
-    data = b""
-    while len(data) < size:
-        piece = link.recv(size - len(data))
-        if not piece:
-            raise OSError("the broker closed the connection")
-        data += piece
-    return data
+def refused(code, what):
+    if code:
+        raise KafkaError(f"{what}: Kafka's error {code}")
+
+
+def array(items, encode):
+    return struct.pack(">i", len(items)) + b"".join(encode(item) for item in items)
 
 
 def text(value):
-    return struct.pack(">h", len(value)) + value.encode()
+    data = value.encode()
+    return struct.pack(">h", len(data)) + data
+
+
+class Answer:
+    """An answer's body, read from its beginning to its end."""
+
+    def __init__(self, data):
+        self._data, self._at = data, 0
+
+    def _take(self, form, size):
+        value, = struct.unpack_from(form, self._data, self._at)
+        self._at += size
+        return value
+
+    def int16(self):
+        return self._take(">h", 2)
+
+    def int32(self):
+        return self._take(">i", 4)
+
+    def int64(self):
+        return self._take(">q", 8)
+
+    def text(self):
+        size = max(0, self.int16())                              # -1: none
+        self._at += size
+        return self._data[self._at - size:self._at].decode()
+
+    def skip(self, size):
+        self._at += size

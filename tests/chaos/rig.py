@@ -33,7 +33,7 @@ from world import Engine, JOB, POLL_SECONDS, until, World  # noqa: E402
 from stack.database import PRODUCER, WORKER        # noqa: E402
 
 import checker_kafka                               # noqa: E402
-import kafka_wire                                  # noqa: E402
+import kafka_topic                                 # noqa: E402
 from disk import SmallDisk                         # noqa: E402
 from toxiproxy import Toxiproxy                    # noqa: E402
 
@@ -262,7 +262,7 @@ class Rig(World):
 
     def delete_topic(self, engine="http"):
         """On Apache Kafka only. The producer is expected to make it anew; False: it has not yet."""
-        return kafka_wire.delete_topic(self.broker.address, f"{self.prefix}.{engine}")
+        return kafka_topic.delete_topic(self.broker.address, f"{self.prefix}.{engine}")
 
     # --- the end of a fault
 

@@ -4,7 +4,7 @@ it again and rings for what is left."""
 import time
 from types import SimpleNamespace
 
-import kafka_wire
+import kafka_topic
 from fleet import under_way
 from stand import Result
 from world import until
@@ -22,7 +22,7 @@ def measure(stand, size, rng):
             share = rng.uniform(0.1, 0.6)
             until(lambda: fleet.done() >= size.mentors / PAGE * share, 120, "it is under way")
             at = time.time()
-            kafka_wire.delete_topic(fleet.world.kafka, f"{fleet.world.prefix}.http")
+            kafka_topic.delete_topic(fleet.world.kafka, f"{fleet.world.prefix}.http")
             assert fleet.open(), "it was over before the topic was gone"
             fleet.world.ended(fleet.run, 300)
             took.append(fleet.ended_at() - at)
