@@ -95,33 +95,9 @@ int buf_printf(struct buf *b, struct err *err, const char *fmt, ...)
     return rc;
 }
 
-int buf_u16be(struct buf *b, uint16_t v, struct err *err)
-{
-    const uint8_t bytes[2] = {(uint8_t)(v >> 8), (uint8_t)v};
-    return buf_append(b, bytes, sizeof bytes, err);
-}
-
 int buf_u32be(struct buf *b, uint32_t v, struct err *err)
 {
     const uint8_t bytes[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
                               (uint8_t)v};
     return buf_append(b, bytes, sizeof bytes, err);
-}
-
-void buf_consume(struct buf *b, size_t len)
-{
-    if (len >= b->len) {
-        buf_clear(b);
-        return;
-    }
-    memmove(b->data, b->data + len, b->len - len + 1);
-    b->len -= len;
-}
-
-char *buf_take(struct buf *b)
-{
-    char *owned = b->cap > 0 ? b->data : calloc(1, 1);
-    if (owned)
-        buf_init(b, b->max);
-    return owned;
 }

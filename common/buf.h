@@ -23,18 +23,10 @@ void buf_clear(struct buf *b);   /* forgets the content, keeps the memory */
 int buf_append(struct buf *b, const void *bytes, size_t len, struct err *err) MUST_CHECK;
 int buf_str(struct buf *b, const char *s, struct err *err) MUST_CHECK;
 int buf_printf(struct buf *b, struct err *err, const char *fmt, ...) MUST_CHECK PRINTF_LIKE(3, 4);
-int buf_u16be(struct buf *b, uint16_t v, struct err *err) MUST_CHECK;
 int buf_u32be(struct buf *b, uint32_t v, struct err *err) MUST_CHECK;
 
 /* Room for `len` more bytes; returns where they begin (valid until the next call), or NULL. The
  * bytes count as used at once; their content is undefined until written. */
 void *buf_extend(struct buf *b, size_t len, struct err *err) MUST_CHECK;
-
-/* Drops the first `len` bytes (all if there are fewer). */
-void buf_consume(struct buf *b, size_t len);
-
-/* Returns owned: the content as a malloc'ed, zero-terminated block; the buffer is empty after.
- * NULL only when memory runs out. */
-char *buf_take(struct buf *b);
 
 #endif

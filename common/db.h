@@ -43,7 +43,6 @@ int db_backlog(const struct db *db); /* statements waiting or in flight */
 /* Built once a call, in order; an out-of-memory is remembered and reported by db_call. */
 struct db_args *db_args_new(void);
 void db_args_free(struct db_args *a);
-void db_arg_null(struct db_args *a); /* of unknown type: cast it in the statement, `$1::uuid` */
 void db_arg_bool(struct db_args *a, bool v);
 void db_arg_int(struct db_args *a, int32_t v);
 void db_arg_bigint(struct db_args *a, int64_t v);
@@ -94,8 +93,6 @@ int db_uuid_array(const struct db_result *r, int row, int col, struct uuid **ret
                   struct err *err) MUST_CHECK;
 int db_bool_array(const struct db_result *r, int row, int col, bool **ret_v, size_t *ret_n,
                   struct err *err) MUST_CHECK;
-int db_int_array(const struct db_result *r, int row, int col, int32_t **ret_v, size_t *ret_n,
-                 struct err *err) MUST_CHECK;
 /* text[] joined with a zero byte after each element; returns owned. */
 int db_text_array(const struct db_result *r, int row, int col, char **ret_v, size_t *ret_n,
                   struct err *err) MUST_CHECK;

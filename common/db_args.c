@@ -98,11 +98,6 @@ static void arg_null_of(struct db_args *a, Oid type)
     }
 }
 
-void db_arg_null(struct db_args *a)
-{
-    arg_null_of(a, 0);
-}
-
 void db_arg_bool(struct db_args *a, bool v)
 {
     if (arg_begin(a, OID_BOOL)) {

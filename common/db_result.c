@@ -253,15 +253,9 @@ static void read_bool(void *out, const uint8_t *p)
     *(bool *)out = *p != 0;
 }
 
-static void read_int(void *out, const uint8_t *p)
-{
-    *(int32_t *)out = (int32_t)read_u32(p);
-}
-
 static const struct element uuid_element = {OID_UUID_ARRAY, "uuid[]", sizeof(struct uuid),
                                             sizeof(struct uuid), read_uuid};
 static const struct element bool_element = {OID_BOOL_ARRAY, "bool[]", 1, sizeof(bool), read_bool};
-static const struct element int_element = {OID_INT4_ARRAY, "int[]", 4, sizeof(int32_t), read_int};
 
 /* All elements of an array, zeroes where they are null; -1: *v holds some of them. */
 static int read_elements(struct array *a, const struct element *e, char *v, struct err *err)
@@ -324,17 +318,6 @@ int db_bool_array(const struct db_result *r, int row, int col, bool **ret_v, siz
 {
     void *v;
     if (fixed_array(r, row, col, &bool_element, &v, ret_n, err)) {
-        return -1;
-    }
-    *ret_v = v;
-    return 0;
-}
-
-int db_int_array(const struct db_result *r, int row, int col, int32_t **ret_v, size_t *ret_n,
-                 struct err *err)
-{
-    void *v;
-    if (fixed_array(r, row, col, &int_element, &v, ret_n, err)) {
         return -1;
     }
     *ret_v = v;

@@ -96,11 +96,6 @@ const char *http_body(const struct http_request *req, size_t *ret_len)
     return req->body;
 }
 
-bool http_client_gone(const struct http_request *req)
-{
-    return req->conn == NULL;
-}
-
 void http_on_gone(struct http_request *req, void (*fn)(void *arg), void *arg)
 {
     req->on_gone = fn;

@@ -37,7 +37,6 @@ const char *http_path(const struct http_request *req); /* decoded, no query; len
 const char *http_query(const struct http_request *req, const char *name);
 const char *http_header(const struct http_request *req, const char *name); /* NULL: none */
 const char *http_body(const struct http_request *req, size_t *ret_len);    /* zero-terminated */
-bool http_client_gone(const struct http_request *req);
 /* Called at most once, when the client goes away before the reply; NULL takes it back. */
 void http_on_gone(struct http_request *req, void (*fn)(void *arg), void *arg);
 

@@ -54,11 +54,6 @@ struct log_field log_int(const char *name, int64_t v)
     return (struct log_field){.name = name, .kind = LOG_F_INT, .v.i = v};
 }
 
-struct log_field log_real(const char *name, double v)
-{
-    return (struct log_field){.name = name, .kind = LOG_F_REAL, .v.r = v};
-}
-
 struct log_field log_bool(const char *name, bool v)
 {
     return (struct log_field){.name = name, .kind = LOG_F_BOOL, .v.b = v};
@@ -169,17 +164,6 @@ static void put_json(struct line *l, const char *s)
         put(l, (unsigned char)s[i] < 0x20 ? " " : s + i, 1);
 }
 
-static void put_real(struct line *l, double v)
-{
-    char number[NUMBER_MAX];
-    if (!__builtin_isfinite(v)) { /* JSON has no word for it */
-        put_str(l, "null");
-        return;
-    }
-    snprintf(number, sizeof number, "%.10g", v);
-    put_str(l, number);
-}
-
 static void put_value(struct line *l, const struct log_field *f)
 {
     char text[NUMBER_MAX > UUID_TEXT_SIZE ? NUMBER_MAX : UUID_TEXT_SIZE];
@@ -187,9 +171,6 @@ static void put_value(struct line *l, const struct log_field *f)
     case LOG_F_INT:
         snprintf(text, sizeof text, "%" PRId64, f->v.i);
         put_str(l, text);
-        return;
-    case LOG_F_REAL:
-        put_real(l, f->v.r);
         return;
     case LOG_F_BOOL:
         put_str(l, f->v.b ? "true" : "false");
@@ -224,7 +205,7 @@ static void put_value(struct line *l, const struct log_field *f)
 static size_t least(const struct log_field *f)
 {
     size_t value = 4; /* null; also more than "" */
-    if (f->kind == LOG_F_INT || f->kind == LOG_F_REAL)
+    if (f->kind == LOG_F_INT)
         value = NUMBER_MAX;
     if (f->kind == LOG_F_BOOL)
         value = 5;

@@ -27,10 +27,9 @@ enum log_event_id {
 
 struct log_field {
     const char *name;
-    enum { LOG_F_INT, LOG_F_REAL, LOG_F_BOOL, LOG_F_NAME, LOG_F_TEXT, LOG_F_UUID, LOG_F_JSON } kind;
+    enum { LOG_F_INT, LOG_F_BOOL, LOG_F_NAME, LOG_F_TEXT, LOG_F_UUID, LOG_F_JSON } kind;
     union {
         int64_t i;
-        double r;
         bool b;
         const char *s;
         const struct uuid *id;
@@ -38,7 +37,6 @@ struct log_field {
 };
 
 struct log_field log_int(const char *name, int64_t v);
-struct log_field log_real(const char *name, double v);
 struct log_field log_bool(const char *name, bool v);
 /* A word of our own (a state, a job's name, a topic): escaped, not scrubbed. NULL: null. */
 struct log_field log_name(const char *name, const char *v);

@@ -1,8 +1,6 @@
-/* The event loop on libevent: what loop.h promises in terms of event_base, and how long callbacks
- * hold it. Not a place for what is waited for: descriptors and timers belong to who made them. */
+/* The event loop on libevent: what loop.h promises in terms of event_base. Not a place for what is
+ * waited for: descriptors and timers belong to who made them. */
 #include "loop.h"
-
-#include "clock.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -14,14 +12,11 @@
 struct loop {
     struct event_base *base;
     bool stopping;
-    int64_t turn_since_us; /* when the first callback of this turn began; 0: none yet */
-    int64_t worst_us;
 };
 
 /* Two events, because changing one event's interest costs two epoll_ctl, adding the other one. */
 struct loop_fd {
     unsigned magic;
-    struct loop *loop;
     struct event *read, *write;
     unsigned interest;
     loop_fd_fn fn;
@@ -30,7 +25,6 @@ struct loop_fd {
 
 struct loop_timer {
     unsigned magic;
-    struct loop *loop;
     struct event *ev;
     loop_timer_fn fn;
     void *arg;
@@ -38,7 +32,6 @@ struct loop_timer {
 
 struct loop_signal {
     unsigned magic;
-    struct loop *loop;
     struct event *ev;
     loop_signal_fn fn;
     void *arg;
@@ -84,23 +77,10 @@ void loop_free(struct loop *loop)
     free(loop);
 }
 
-static void turn_ended(struct loop *loop)
-{
-    if (loop->turn_since_us == 0) {
-        return;
-    }
-    int64_t took_us = clock_mono_us() - loop->turn_since_us;
-    if (took_us > loop->worst_us) {
-        loop->worst_us = took_us;
-    }
-    loop->turn_since_us = 0;
-}
-
 int loop_run(struct loop *loop, struct err *err)
 {
     while (!loop->stopping) {
         int rc = event_base_loop(loop->base, EVLOOP_ONCE);
-        turn_ended(loop);
         if (rc < 0) {
             return err_set(err, ERR_SYSTEM, NULL, "the event loop failed");
         }
@@ -117,25 +97,9 @@ void loop_stop(struct loop *loop)
     loop->stopping = true;
 }
 
-int64_t loop_worst_turn_us(struct loop *loop)
-{
-    int64_t worst_us = loop->worst_us;
-
-    loop->worst_us = 0;
-    return worst_us;
-}
-
 struct event_base *loop_base(struct loop *loop)
 {
     return loop->base;
-}
-
-/* Called first in every callback. What evhttp does before the first of ours is not counted. */
-static void turn_begins(struct loop *loop)
-{
-    if (loop->turn_since_us == 0) {
-        loop->turn_since_us = clock_mono_us();
-    }
 }
 
 static void event_free_if(struct event *ev)
@@ -153,7 +117,6 @@ static void on_fd(evutil_socket_t fd, short what, void *arg)
     struct loop_fd *w = CHECK_MAGIC(struct loop_fd, arg, FD_MAGIC);
 
     (void)fd;
-    turn_begins(w->loop);
     w->fn(w->arg, (what & EV_READ) != 0 ? LOOP_READ : LOOP_WRITE);
 }
 
@@ -165,7 +128,7 @@ struct loop_fd *loop_fd_new(struct loop *loop, int fd, unsigned interest, loop_f
     if (w == NULL) {
         goto fail;
     }
-    *w = (struct loop_fd){.magic = FD_MAGIC, .loop = loop, .fn = fn, .arg = arg};
+    *w = (struct loop_fd){.magic = FD_MAGIC, .fn = fn, .arg = arg};
     w->read = event_new(loop->base, fd, EV_READ | EV_PERSIST, on_fd, w);
     w->write = event_new(loop->base, fd, EV_WRITE | EV_PERSIST, on_fd, w);
     if (w->read == NULL || w->write == NULL) {
@@ -219,7 +182,6 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    turn_begins(t->loop);
     t->fn(t->arg);
 }
 
@@ -228,7 +190,7 @@ struct loop_timer *loop_timer_new(struct loop *loop, loop_timer_fn fn, void *arg
     struct loop_timer *t = calloc(1, sizeof(*t));
 
     if (t != NULL) {
-        *t = (struct loop_timer){.magic = TIMER_MAGIC, .loop = loop, .fn = fn, .arg = arg};
+        *t = (struct loop_timer){.magic = TIMER_MAGIC, .fn = fn, .arg = arg};
         t->ev = evtimer_new(loop->base, on_timer, t);
     }
     if (t == NULL || t->ev == NULL) {
@@ -282,7 +244,6 @@ static void on_signal(evutil_socket_t signo, short what, void *arg)
     struct loop_signal *s = CHECK_MAGIC(struct loop_signal, arg, SIGNAL_MAGIC);
 
     (void)what;
-    turn_begins(s->loop);
     s->fn(s->arg, (int)signo);
 }
 
@@ -292,7 +253,7 @@ struct loop_signal *loop_signal_new(struct loop *loop, int signo, loop_signal_fn
     struct loop_signal *s = calloc(1, sizeof(*s));
 
     if (s != NULL) {
-        *s = (struct loop_signal){.magic = SIGNAL_MAGIC, .loop = loop, .fn = fn, .arg = arg};
+        *s = (struct loop_signal){.magic = SIGNAL_MAGIC, .fn = fn, .arg = arg};
         s->ev = evsignal_new(loop->base, signo, on_signal, s);
     }
     if (s == NULL || s->ev == NULL || evsignal_add(s->ev, NULL) != 0) {

@@ -24,9 +24,6 @@ void loop_free(struct loop *loop); /* everything made from it must be freed befo
 int loop_run(struct loop *loop, struct err *err) MUST_CHECK;
 void loop_stop(struct loop *loop); /* after the callbacks that are due now */
 
-/* The longest time one turn of callbacks has held the loop since the last call; for metrics. */
-int64_t loop_worst_turn_us(struct loop *loop);
-
 #define LOOP_READ 1u
 #define LOOP_WRITE 2u
 typedef void (*loop_fd_fn)(void *arg, unsigned ready);

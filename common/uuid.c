@@ -74,11 +74,3 @@ bool uuid_equal(const struct uuid *a, const struct uuid *b)
 {
     return uuid_compare(a, b) == 0;
 }
-
-uint32_t uuid_hash(const struct uuid *id)
-{
-    uint32_t h = 2166136261u; /* FNV-1a */
-    for (size_t i = 0; i < sizeof id->b; i++)
-        h = (h ^ id->b[i]) * 16777619u;
-    return h;
-}

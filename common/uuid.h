@@ -19,6 +19,5 @@ bool uuid_parse(const char *text, struct uuid *ret_id); /* the 36-character form
 void uuid_format(const struct uuid *id, char *out);     /* out: UUID_TEXT_SIZE bytes */
 int uuid_compare(const struct uuid *a, const struct uuid *b);
 bool uuid_equal(const struct uuid *a, const struct uuid *b);
-uint32_t uuid_hash(const struct uuid *id); /* for our own tables; not the partition's hash */
 
 #endif

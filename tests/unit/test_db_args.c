@@ -96,20 +96,16 @@ static void nulls(void **state)
     db_arg_text(a, NULL);
     db_arg_json(a, NULL);
     db_arg_uuid(a, NULL);
-    db_arg_null(a);
-    ask("SELECT $1, $2, $3, $4::int, NULL::bool, NULL::uuid[]", a, look_nulls);
+    ask("SELECT $1, $2, $3, NULL::int, NULL::bool, NULL::uuid[]", a, look_nulls);
 }
 
 static void look_arrays(const struct db_result *r)
 {
-    int32_t *i = NULL;
     struct uuid *u = NULL;
     bool *b = NULL;
     char *t = NULL;
     size_t n = 0;
-    assert_int_equal(db_int_array(r, 0, 0, &i, &n, NULL), 0);
-    assert_int_equal(n, 3);
-    assert_true(i[0] == -1 && i[1] == INT32_MAX && i[2] == 0);
+    assert_string_equal(db_text(r, 0, 0), "{-1,2147483647,0}");
     assert_int_equal(db_bigint(r, 0, 1), INT64_MAX - 1);
     assert_int_equal(db_uuid_array(r, 0, 2, &u, &n, NULL), 0);
     assert_int_equal(n, 3);
@@ -122,7 +118,6 @@ static void look_arrays(const struct db_result *r)
     assert_int_equal(n, 3);
     assert_true(b[0] && !b[1] && !b[2]);
     assert_int_equal(db_int(r, 0, 5), 1);
-    free(i);
     free(u);
     free(b);
     free(t);
@@ -141,7 +136,7 @@ static void arrays(void **state)
     db_arg_bigint_array(a, bigints, 2);
     db_arg_uuid_array(a, ids, is_null, 3);
     db_arg_text_array(a, texts, 4);
-    ask("SELECT $1, (SELECT sum(x)::bigint FROM unnest($2) x), $3, $4,"
+    ask("SELECT $1::text, (SELECT sum(x)::bigint FROM unnest($2) x), $3, $4,"
         " ARRAY[true, false, NULL], (SELECT count(*)::int FROM unnest($4) t WHERE t IS NULL)",
         a, look_arrays);
 }
@@ -150,7 +145,7 @@ static void look_empty(const struct db_result *r)
 {
     void *v = &world;
     size_t n = 99;
-    assert_int_equal(db_int_array(r, 0, 0, (int32_t **)&v, &n, NULL), 0);
+    assert_int_equal(db_uuid_array(r, 0, 0, (struct uuid **)&v, &n, NULL), 0);
     assert_true(v == NULL && n == 0);
     v = &world;
     assert_int_equal(db_text_array(r, 0, 1, (char **)&v, &n, NULL), 0);
@@ -167,24 +162,24 @@ static void empty_arrays(void **state)
     db_arg_text_array(a, NULL, 0);
     db_arg_uuid_array(a, NULL, NULL, 0);
     db_arg_bigint_array(a, NULL, 0);
-    ask("SELECT $1, $2, cardinality($3) + cardinality($4)", a, look_empty);
+    ask("SELECT $3, $2, cardinality($1) + cardinality($4)", a, look_empty);
 }
 
 static void look_square(const struct db_result *r)
 {
     struct err err = ERR_INIT;
-    int32_t *v = (int32_t *)1;
+    bool *v = (bool *)1;
     size_t n = 99;
-    assert_int_equal(db_int_array(r, 0, 0, &v, &n, &err), -1);
+    assert_int_equal(db_bool_array(r, 0, 0, &v, &n, &err), -1);
     assert_err(err, ERR_PROTOCOL);
-    assert_true(v == (int32_t *)1 && n == 99);
+    assert_true(v == (bool *)1 && n == 99);
 }
 
 static void only_one_dimension(void **state)
 {
     (void)state;
     (void)world_url();
-    ask("SELECT ARRAY[[1, 2], [3, 4]]", NULL, look_square);
+    ask("SELECT ARRAY[[true, false], [false, true]]", NULL, look_square);
 }
 
 static void look_widths(const struct db_result *r)

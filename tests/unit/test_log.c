@@ -96,7 +96,6 @@ static void writes_every_kind(void **state)
     log_event(s->log, EV_RUN_COMPLETED, log_uuid("invocation_id", &id),
               log_name("job_name", "a\"b\\c\n\x01\x7f\xff\xC3\xB8"),
               log_name("component", "scenario-scheduler"), log_int("total_errors", INT64_MIN),
-              log_real("duration_ms", 1.5), log_real("total_skipped", __builtin_inf()),
               log_bool("completed", true), log_name("status", NULL),
               log_text("pages_processed", "id 6f1c2d3e-4a5b-4c6d-8e7f-90a1b2c3d4e5"),
               log_json("by_scenario", "{\"a\":\n [1, 2.50, \"x\"]}"),
@@ -106,8 +105,6 @@ static void writes_every_kind(void **state)
     assert_string_equal(string_of(line, "job_name"), "a\"b\\c\n\x01\x7f\xEF\xBF\xBD\xC3\xB8");
     assert_string_equal(string_of(line, "component"), "scenario-scheduler");
     assert_true(json_integer_value(json_object_get(line, "total_errors")) == INT64_MIN);
-    assert_true(json_real_value(json_object_get(line, "duration_ms")) == 1.5);
-    assert_true(json_is_null(json_object_get(line, "total_skipped")));
     assert_true(json_is_true(json_object_get(line, "completed")));
     assert_true(json_is_null(json_object_get(line, "status")));
     assert_string_equal(string_of(line, "pages_processed"), "id [uuid]");

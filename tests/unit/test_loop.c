@@ -146,8 +146,6 @@ static void a_timer_is_never_early(void **state)
     loop_timer_arm(w->timers[0], 0);
     assert_int_equal(loop_run(w->loop, NULL), 0);
     assert_true(w->at_ms >= 20000);
-    assert_true(loop_worst_turn_us(w->loop) >= 30000);
-    assert_int_equal(loop_worst_turn_us(w->loop), 0);
 }
 
 static void arm_itself(void *arg)

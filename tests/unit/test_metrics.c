@@ -7,7 +7,10 @@ static char *rendered(const struct metrics *m)
     struct buf b;
     buf_init(&b, 1024 * 1024);
     assert_int_equal(metrics_render(m, &b, NULL), 0);
-    return buf_take(&b);
+    char *text = strdup(b.data);
+    assert_non_null(text);
+    buf_release(&b);
+    return text;
 }
 
 /* Whether the text has exactly this line. */
