@@ -40,11 +40,14 @@ static int add_flag(json_t *selection, const char *name, const struct args *args
     return args_has(args, name) ? json_object_set_new(selection, name, json_true()) : 0;
 }
 
+/* -1: said on stderr. */
 static int add_time(json_t *selection, const char *name, const struct args *args)
 {
-    return args_has(args, name)
-               ? json_object_set_new(selection, name, json_string(args_value(args, name, 0)))
-               : 0;
+    if (!args_has(args, name) ||
+        json_object_set_new(selection, name, json_string(args_value(args, name, 0))) == 0)
+        return 0;
+    say("--%s: UTF-8 is needed", name);
+    return -1;
 }
 
 /* Returns owned: the selection as JSON text, or NULL, and what is wrong was said. */
