@@ -103,7 +103,8 @@ create table if not exists reveille.run(
     triggered_by    text not null check (triggered_by in
                     ('pg_cron', 'http', 'manual', 'catchup', 'replay')),
     replay_of       uuid references reveille.run,
-    selection       jsonb,                          -- a replay's, with its reason; else {"subjects": […]} or null
+    selection       jsonb,                          -- a replay's, with its reason; else
+                                                    -- {"subjects": […]} or null
     shadow          boolean not null default false,
     page_size       int not null,
     rate            int,                            -- a replay's: subjects a second at most

@@ -8,7 +8,8 @@ set role reveille_owner;
 -- now on, and writes nothing. Up by one a second while all is well (an eighth above 16), by the
 -- seconds that have passed, so that a night heals it. Half on 429/503, at most once a second, but at
 -- once when a climb was too much: for as long as it stayed, the same calls would be refused again
--- and again, until their tries are used up. 16 failures among the fleet's last 20 first tries close it; one success opens it again at one call.
+-- and again, until their tries are used up. 16 failures among the fleet's last 20 first tries close it;
+-- one success opens it again at one call.
 create or replace function reveille.moved_by_report(
     e reveille.engine, p_report jsonb, t timestamptz)
 returns reveille.engine language plpgsql as $$

@@ -129,7 +129,8 @@ begin
 end $$;
 
 -- The replays of a run, oldest first, and what is unresolved all the same: subjects whose last
--- outcome is an error or unreached (null: who was judged is not kept any more). Null for a replay, whose replays are its parent's; and for none.
+-- outcome is an error or unreached (null: who was judged is not kept any more). Null for a replay,
+-- whose replays are its parent's; and for none.
 create or replace function reveille.replays_of(p_run uuid) returns jsonb
 language sql stable security definer
 set search_path = pg_catalog, pg_temp set row_security = off
