@@ -45,7 +45,8 @@ struct broker_producer_config {
 };
 struct broker_producer *
 broker_producer_new(struct loop *loop, const struct broker_producer_config *cfg, struct err *err);
-/* Waits for nothing: messages not yet sent are dropped (PostgreSQL knows them). */
+/* Waits for no broker: messages not yet sent are dropped (PostgreSQL knows them); for threads of
+ * librdkafka's, at most BROKER_CLOSE_MS a handle. */
 void broker_producer_free(struct broker_producer *p);
 
 /* 0: taken, a report follows. -1: LIMIT (its queue is full: try later), NETWORK or PROTOCOL

@@ -63,7 +63,8 @@ void broker_wake_kick(struct broker_wake *w); /* from any thread */
 
 /* ---- topics ------------------------------------------------------------------------------ */
 /* broker_ensure_topic's work. librdkafka 2.0.2 can only wait for metadata, so each call has a
- * thread of its own; it ends within BROKER_ADMIN_MS, and within about a second when told to. */
+ * thread of its own; it ends within BROKER_ADMIN_MS, and within about a second when told to, unless
+ * the wall clock, by which librdkafka waits, is set back meanwhile. */
 struct broker_topic_job;
 /* Borrows rk and wake until broker_topic_job_free; kicks wake when done. Returns owned. */
 struct broker_topic_job *broker_topic_job_new(rd_kafka_t *rk, struct broker_wake *wake,
@@ -74,7 +75,11 @@ bool broker_topic_job_done(const struct broker_topic_job *job);
  * the free. */
 const struct err *broker_topic_job_result(const struct broker_topic_job *job,
                                           const char **ret_topic, int32_t *ret_partitions);
-void broker_topic_job_free(struct broker_topic_job *job); /* waits for the thread */
+/* Nobody wants the answer any more. From then on the thread does not kick wake. */
+void broker_topic_job_stop(struct broker_topic_job *job);
+/* Waits for the thread, no longer than until that time (clock_mono_ms). False: it has not come
+ * back; the job is its own then, and rk must be left to it. */
+bool broker_topic_job_free(struct broker_topic_job *job, int64_t until_ms);
 
 /* ---- a group's offsets ------------------------------------------------------------------- */
 /* broker_committed's work. Each question has a thread of its own; it ends within BROKER_ADMIN_MS

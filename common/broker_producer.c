@@ -84,7 +84,9 @@ static void handle_free(struct handle *h, bool wait)
 {
     broker_wake_detach(h->queue);
     rd_kafka_queue_destroy(h->queue);
-    broker_handle_destroy(h->rk, wait);
+    if (h->users == 0) {
+        broker_handle_destroy(h->rk, wait);
+    } /* else a topic's thread hangs in it, and it is left behind */
     free(h);
 }
 
@@ -173,7 +175,8 @@ static void topics_answered(struct broker_producer *p)
             LIST_REMOVE(q, link);
             q->fn(q->arg, topic, partitions, err);
             q->handle->users--;
-            broker_topic_job_free(q->job);
+            /* it is done: of the handle nothing is in use, whether the thread has ended or not */
+            (void)broker_topic_job_free(q->job, clock_mono_ms() + BROKER_CLOSE_MS);
             free(q);
         }
     }
@@ -233,19 +236,31 @@ fail:
     return NULL;
 }
 
+static void forget_topics(struct broker_producer *p)
+{
+    int64_t until_ms = clock_mono_ms() + BROKER_CLOSE_MS;
+    struct topic_question *t;
+
+    LIST_FOREACH (t, &p->topics, link) {
+        broker_topic_job_stop(t->job);
+    }
+    while ((t = LIST_FIRST(&p->topics)) != NULL) {
+        LIST_REMOVE(t, link);
+        if (broker_topic_job_free(t->job, until_ms)) {
+            t->handle->users--;
+        }
+        free(t);
+    }
+}
+
 void broker_producer_free(struct broker_producer *p)
 {
-    struct topic_question *t;
     struct handle *h;
 
     if (p == NULL) {
         return;
     }
-    while ((t = LIST_FIRST(&p->topics)) != NULL) {
-        LIST_REMOVE(t, link);
-        broker_topic_job_free(t->job);
-        free(t);
-    }
+    forget_topics(p);
     broker_offsets_free(p->offsets);
     while ((h = TAILQ_FIRST(&p->handles)) != NULL) {
         TAILQ_REMOVE(&p->handles, h, link);

@@ -193,7 +193,9 @@ static void *topic_thread(void *arg)
     }
     (void)finish(job, count, code);
     atomic_store(&job->done, true);
-    broker_wake_kick(job->wake);
+    if (!atomic_load(&job->stop)) { /* nobody waits any more, and the wake-up may be gone */
+        broker_wake_kick(job->wake);
+    }
     return NULL;
 }
 
@@ -242,13 +244,21 @@ const struct err *broker_topic_job_result(const struct broker_topic_job *job,
     return err_is_set(&job->err) ? &job->err : NULL;
 }
 
-void broker_topic_job_free(struct broker_topic_job *job)
+void broker_topic_job_stop(struct broker_topic_job *job)
 {
-    if (job == NULL) {
-        return;
-    }
     atomic_store(&job->stop, true);
-    (void)pthread_join(job->thread, NULL);
+}
+
+bool broker_topic_job_free(struct broker_topic_job *job, int64_t until_ms)
+{
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    broker_topic_job_stop(job);
+    if (pthread_clockjoin_np(job->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        (void)pthread_detach(job->thread);
+        return false;
+    }
     rd_kafka_topic_destroy(job->topic);
     free(job);
+    return true;
 }
