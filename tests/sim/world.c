@@ -69,29 +69,11 @@ void world_run(struct world *w)
     w->tally->virtual_s += (double)(w->now - WORLD_START) / 1000;
 }
 
-/* ---- time and chance ---------------------------------------------------------------------- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 void world_at(struct world *w, int64_t at, event_fn fn, void *data)
 {
     heap_push(&w->heap, at, fn, data);
-}
-
-void *world_data(size_t size)
-{
-    void *data = calloc(1, size);
-    if (data == NULL)
-        abort();
-    return data;
-}
-
-int64_t world_between(struct world *w, int64_t low, int64_t high)
-{
-    return low + (int64_t)rng_below(&w->rng, (uint32_t)(high - low + 1));
-}
-
-bool world_chance(struct world *w, int per_mille)
-{
-    return (int)rng_below(&w->rng, 1000) < per_mille;
 }
 
 bool world_faulty(const struct world *w)
