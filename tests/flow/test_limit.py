@@ -30,6 +30,11 @@ def test_r_p5_two_workers_share_the_work_and_a_third_joins_in_mid_run(world):
     assert_exact(world, run, limit=LIMIT)
 
 
+def lent(world):
+    return world.db.value("select coalesce(sum(granted), 0) from reveille.engine_share "
+                          "where engine = 'http' and until > clock_timestamp()")
+
+
 def test_r_e1_the_limit_is_set_while_running_and_holds_when_workers_die_and_join(world):
     world.mentors(600)
     world.start_engine(latency=200)
@@ -45,7 +50,7 @@ def test_r_e1_the_limit_is_set_while_running_and_holds_when_workers_die_and_join
     until(lambda: in_flight() == 14, 20, "the new limit is in use")
     assert world.engine.stats()["max_in_flight"] == 14
     assert world.cli("engines", "set", "http", "concurrency=3").code == 0
-    until(lambda: in_flight() <= 3, 20, "the lowered limit is in force")
+    until(lambda: lent(world) <= 3 and in_flight() <= 3, 20, "the lowered limit is in force")
     world.engine.control(max_in_flight=0)
     world.programs["worker-1"].kill()
     world.start_workers(1, first=3)
