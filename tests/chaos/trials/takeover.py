@@ -9,7 +9,7 @@ from fleet import pause, under_way
 from stand import Result
 from world import until
 
-SHORT = SimpleNamespace(deaths=1, workers=3, mentors=1500, latency=100)
+SHORT = SimpleNamespace(deaths=1, workers=5, mentors=4000, latency=50)
 LONG = SimpleNamespace(deaths=30, workers=6, mentors=20000, latency=100)
 BOUND_S = 15
 
