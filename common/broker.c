@@ -133,10 +133,20 @@ static void *destroy_thread(void *rk)
     return NULL;
 }
 
+bool broker_thread_join(pthread_t thread, int64_t until_ms)
+{
+    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
+
+    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        (void)pthread_detach(thread);
+        return false;
+    }
+    return true;
+}
+
 void broker_handle_destroy(rd_kafka_t *rk, bool wait)
 {
     pthread_t thread;
-    struct timespec until;
 
     if (pthread_create(&thread, NULL, destroy_thread, rk) != 0) {
         return; /* no thread to spare: the handle is left behind */
@@ -145,11 +155,7 @@ void broker_handle_destroy(rd_kafka_t *rk, bool wait)
         (void)pthread_detach(thread);
         return;
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += BROKER_CLOSE_MS / 1000;
-    if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
-        (void)pthread_detach(thread);
-    }
+    (void)broker_thread_join(thread, clock_mono_ms() + BROKER_CLOSE_MS);
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include "limits.h"
 
 #include <librdkafka/rdkafka.h>
+#include <pthread.h>
 
 /* ---- configuration ----------------------------------------------------------------------- */
 /* required: what the guarantee rests on. value is librdkafka's own spelling (acks=all reads back
@@ -26,6 +27,11 @@ rd_kafka_conf_t *broker_conf_new(const struct broker_setting *settings, size_t n
 
 /* Makes a handle of conf, which it takes in any case. */
 rd_kafka_t *broker_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, struct err *err);
+
+/* librdkafka waits by the wall clock: set back meanwhile, a wait of a second is one of hours. So
+ * whoever waits for a thread that is in it waits no longer than until a time (clock_mono_ms).
+ * False: it is there still; whatever it uses, the handle too, must be left to it. */
+bool broker_thread_join(pthread_t thread, int64_t until_ms);
 
 /* Destroys a handle in a thread, since librdkafka joins its own there. wait: returns when that is
  * done, at the latest after BROKER_CLOSE_MS, then it is left to itself. */
@@ -63,8 +69,7 @@ void broker_wake_kick(struct broker_wake *w); /* from any thread */
 
 /* ---- topics ------------------------------------------------------------------------------ */
 /* broker_ensure_topic's work. librdkafka 2.0.2 can only wait for metadata, so each call has a
- * thread of its own; it ends within BROKER_ADMIN_MS, and within about a second when told to, unless
- * the wall clock, by which librdkafka waits, is set back meanwhile. */
+ * thread of its own; it ends within BROKER_ADMIN_MS, and within about a second when told to. */
 struct broker_topic_job;
 /* Borrows rk and wake until broker_topic_job_free; kicks wake when done. Returns owned. */
 struct broker_topic_job *broker_topic_job_new(rd_kafka_t *rk, struct broker_wake *wake,
@@ -77,8 +82,7 @@ const struct err *broker_topic_job_result(const struct broker_topic_job *job,
                                           const char **ret_topic, int32_t *ret_partitions);
 /* Nobody wants the answer any more. From then on the thread does not kick wake. */
 void broker_topic_job_stop(struct broker_topic_job *job);
-/* Waits for the thread, no longer than until that time (clock_mono_ms). False: it has not come
- * back; the job is its own then, and rk must be left to it. */
+/* As broker_thread_join; also the job is left to the thread that is there still. */
 bool broker_topic_job_free(struct broker_topic_job *job, int64_t until_ms);
 
 /* ---- a group's offsets ------------------------------------------------------------------- */
@@ -93,7 +97,8 @@ struct broker_offsets *broker_offsets_new(struct broker_wake *wake,
 int broker_offsets_ask(struct broker_offsets *o, const char *group, const char *topic, int32_t n,
                        broker_offsets_fn fn, void *arg, struct err *err) MUST_CHECK;
 void broker_offsets_serve(struct broker_offsets *o); /* passes on what has been answered */
-/* Waits for the threads; questions under way get no answer. */
-void broker_offsets_free(struct broker_offsets *o);
+/* Waits for the threads, no longer than until that time (clock_mono_ms); questions under way get no
+ * answer. */
+void broker_offsets_free(struct broker_offsets *o, int64_t until_ms);
 
 #endif

@@ -98,16 +98,21 @@ static void question_free(struct question *q)
     free(q);
 }
 
-/* Waits for its thread; returns it, no more in the list. */
-static struct question *question_end(struct question *q)
+/* As broker_thread_join: false: the question is left to its thread. In no case is it in the list
+ * any more. */
+static bool question_end(struct question *q, int64_t until_ms)
 {
-    (void)pthread_join(q->thread, NULL);
     LIST_REMOVE(q, link);
-    return q;
+    if (!broker_thread_join(q->thread, until_ms)) {
+        return false;
+    }
+    question_free(q);
+    return true;
 }
 
-void broker_offsets_free(struct broker_offsets *o)
+void broker_offsets_free(struct broker_offsets *o, int64_t until_ms)
 {
+    bool all = true;
     struct question *q;
 
     if (o == NULL) {
@@ -117,12 +122,14 @@ void broker_offsets_free(struct broker_offsets *o)
         atomic_store(&q->stop, true);
     }
     while (!LIST_EMPTY(&o->questions)) {
-        question_free(question_end(LIST_FIRST(&o->questions)));
+        all = question_end(LIST_FIRST(&o->questions), until_ms) && all;
     }
     if (o->rk != NULL) {
         broker_wake_detach(o->queue);
         rd_kafka_queue_destroy(o->queue);
-        broker_handle_destroy(o->rk, true);
+        if (all) {
+            broker_handle_destroy(o->rk, true);
+        }
     }
     rd_kafka_conf_destroy(o->conf);
     o->magic = 0;
@@ -169,8 +176,8 @@ void broker_offsets_serve(struct broker_offsets *o)
     for (; q != NULL; q = next) {
         next = LIST_NEXT(q, link);
         if (atomic_load(&q->done)) {
-            answer(question_end(q)); /* who may ask again at once */
-            question_free(q);
+            answer(q); /* who may ask again at once */
+            (void)question_end(q, clock_mono_ms() + BROKER_CLOSE_MS);
         }
     }
 }
@@ -194,7 +201,9 @@ static void *ask_thread(void *arg)
         }
     } while (q->err.retry && !atomic_load(&q->stop) && clock_mono_ms() < q->deadline_ms);
     atomic_store(&q->done, true);
-    broker_wake_kick(q->wake);
+    if (!atomic_load(&q->stop)) { /* nobody waits any more, and the wake-up may be gone */
+        broker_wake_kick(q->wake);
+    }
     return NULL;
 }
 

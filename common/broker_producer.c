@@ -236,9 +236,8 @@ fail:
     return NULL;
 }
 
-static void forget_topics(struct broker_producer *p)
+static void forget_topics(struct broker_producer *p, int64_t until_ms)
 {
-    int64_t until_ms = clock_mono_ms() + BROKER_CLOSE_MS;
     struct topic_question *t;
 
     LIST_FOREACH (t, &p->topics, link) {
@@ -255,13 +254,14 @@ static void forget_topics(struct broker_producer *p)
 
 void broker_producer_free(struct broker_producer *p)
 {
+    int64_t until_ms = clock_mono_ms() + BROKER_CLOSE_MS;
     struct handle *h;
 
     if (p == NULL) {
         return;
     }
-    forget_topics(p);
-    broker_offsets_free(p->offsets);
+    forget_topics(p, until_ms);
+    broker_offsets_free(p->offsets, until_ms);
     while ((h = TAILQ_FIRST(&p->handles)) != NULL) {
         TAILQ_REMOVE(&p->handles, h, link);
         (void)rd_kafka_purge(h->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |

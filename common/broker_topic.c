@@ -251,11 +251,8 @@ void broker_topic_job_stop(struct broker_topic_job *job)
 
 bool broker_topic_job_free(struct broker_topic_job *job, int64_t until_ms)
 {
-    const struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-
     broker_topic_job_stop(job);
-    if (pthread_clockjoin_np(job->thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
-        (void)pthread_detach(job->thread);
+    if (!broker_thread_join(job->thread, until_ms)) {
         return false;
     }
     rd_kafka_topic_destroy(job->topic);
