@@ -145,10 +145,10 @@ TOLD = f"""user_id = (select min(user_id::text)::uuid from reveille.notification
 
 
 def without_answer(copy):
-    """The line of an evaluated mentor's only call is gone."""
+    """The lines of all calls about one who was told are gone."""
     mentor, = copy.sql(f"""
-        select s.subject_ids[1]::text from reveille.slice s where run_id = {FIRST} and not exists (
-            select from reveille.subject_error e where e.subject_id = s.subject_ids[1]) limit 1""")[0]
+        select m.id::text from peer_mentors m
+          join reveille.notification n using (user_id) where n.run_id = {FIRST} limit 1""")[0]
     keep = [line for line in copy.log.read_text().splitlines(True) if f" {mentor} " not in line]
     copy.log.write_text("".join(keep))
 
