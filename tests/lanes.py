@@ -1,4 +1,4 @@
-"""Groups of tests side by side: each a process of suite.py's own, two at a time, because most of a
+"""Groups of tests side by side: each a process of suite.py's own, three at a time, because most of a
 group's time is waiting (for sessions that end, leases, groups that form). What a group printed is
 shown when it has ended, whole. Not for one group alone: that runs in the suite's own process.
 """
@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-AT_A_TIME = 2
+AT_A_TIME = 3
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
 

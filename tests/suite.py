@@ -73,10 +73,15 @@ def run(command, env=None, cwd=ROOT):
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                env={**os.environ, **(env or {})}, errors="replace")
     lines = []
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        lines.append(line)
-    return process.wait(), "".join(lines)
+    try:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            lines.append(line)
+        return process.wait(), "".join(lines)
+    finally:
+        if process.poll() is None:    # we are to end: it stops what it has started
+            process.terminate()
+            process.wait()
 
 
 def counted(tally, code, output):
@@ -307,7 +312,7 @@ def lanes_of(groups):
 def main():
     parser = argparse.ArgumentParser(
         prog="tests/run", description="Installs what is missing, builds, runs the tests.",
-        epilog=f"Groups: {' '.join(GROUPS)} (default: all). Several run side by side, two at a "
+        epilog=f"Groups: {' '.join(GROUPS)} (default: all). Several run side by side, three at a "
                "time. Without a reachable Apache Kafka its tests are skipped, loudly; with "
                "REVEILLE_REQUIRE_KAFKA=1 that is a failure.")
     parser.add_argument("groups", nargs="*", metavar="GROUP")
