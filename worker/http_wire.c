@@ -175,6 +175,8 @@ static int curl_wants(CURL *easy UNUSED, curl_socket_t fd, int what, void *arg, 
 static int curl_wants_time(CURLM *multi UNUSED, long ms, void *arg)
 {
     struct http_wire *w = CHECK_MAGIC(struct http_wire, arg, WIRE_MAGIC);
+    if (w->look_at_all && (ms < 0 || ms > ENGINE_ANSWER_AGAIN_MS))
+        return 0; /* the timer is needed sooner */
     if (ms < 0)
         loop_timer_disarm(w->timer);
     else
