@@ -46,6 +46,11 @@ def test_files_that_a_document_names_exist(document):
         assert any(path.exists() for path in here) or anywhere, f"{document.name} names {name}"
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_document_holds_nothing_that_a_merge_left(document):
+    assert not re.search(r"^(<{7} |={7}$|>{7} )", document.read_text(), re.M)
+
+
 @pytest.mark.parametrize("folder", ["common", "worker", "producer", "migrations", "deploy", "tests"])
 def test_every_folder_says_what_it_is_for(folder):
     assert (ROOT / folder / "DESIGN.md").is_file()
