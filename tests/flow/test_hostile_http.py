@@ -45,6 +45,7 @@ def door(cluster, embedded, folder, request):
         world.start_producer("guarded", wait=False, TLS_CERT_FILE=str(world.certificate),
                              TLS_KEY_FILE=str(key))
         until(lambda: world.events("process_ready", "guarded"), 20, "the second one is ready")
+        world.at_rest = descriptors_of(world)
         yield world
     finally:
         wrong = world.close()
@@ -328,6 +329,7 @@ def descriptors_of(world):
 
 
 def test_a_crowd_holds_no_more_connections_than_the_cap(door, descriptors):
+    until(lambda: descriptors_of(door) < door.at_rest + PORTION, 2 * LIMIT, "the last crowd is gone")
     before = descriptors_of(door)
     with Crowd(door, 4 * CONNECTIONS, 5, drip) as crowd:
         until(lambda: crowd.came >= 4 * CONNECTIONS, 30, "the crowd is there")
