@@ -22,7 +22,7 @@ struct world {
     struct loop *loop;
     struct loop_timer *timer;
     struct http_server *server;
-    unsigned handled;
+    unsigned handled, inputs;
     int fd, turns;
     bool eof;
     size_t len;
@@ -76,8 +76,12 @@ static void open_client(struct world *w)
     struct sockaddr_in to = {.sin_family = AF_INET,
                              .sin_port = htons((uint16_t)atoi(port)),
                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    /* each input from an address of its own: the ports of one are soon all waiting for their end */
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(0x7f010000u | (w->inputs++ & 0xffffu))};
     w->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    MUST(w->fd >= 0 && connect(w->fd, (struct sockaddr *)&to, sizeof(to)) == 0);
+    MUST(w->fd >= 0 && bind(w->fd, (struct sockaddr *)&from, sizeof(from)) == 0);
+    MUST(connect(w->fd, (struct sockaddr *)&to, sizeof(to)) == 0);
     /* the connection leaves no port behind that waits for its time to pass */
     struct linger none = {.l_onoff = 1};
     MUST(setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none)) == 0);
