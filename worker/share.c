@@ -133,6 +133,8 @@ bool share_ask(struct share *s, int64_t now, struct share_report *ret_report)
     s->sent_tries = (int)strlen(s->gathered.tries);
     s->sent_ok = s->gathered.ok;
     *ret_report = s->gathered;
+    s->sent_retry_after_ms = s->gathered.retry_after_ms;
+    s->gathered.retry_after_ms = 0; /* what comes while the ask is under way is the next one's */
     ret_report->seq = s->seq;
     ret_report->busy = s->reported;
     return true;
@@ -143,13 +145,14 @@ static void forget_sent(struct share *s)
     size_t left = strlen(s->gathered.tries) - (size_t)s->sent_tries;
     memmove(s->gathered.tries, s->gathered.tries + s->sent_tries, left + 1);
     s->gathered.ok -= s->sent_ok;
-    s->gathered.retry_after_ms = 0;
 }
 
 void share_lent(struct share *s, int64_t now, const struct share_answer *a)
 {
     s->asking = false;
     if (!a->arrived) {
+        if (s->gathered.retry_after_ms < s->sent_retry_after_ms)
+            s->gathered.retry_after_ms = s->sent_retry_after_ms;
         s->ask_at = now + SHARE_ASK_FAILED_MS; /* what we reported stays the bound until then */
         return;
     }

@@ -34,6 +34,7 @@ struct share {
     int64_t answered_ask;         /* when the last ask that was answered was made; -1: none */
     struct share_report gathered; /* since the last report that arrived */
     int sent_tries, sent_ok;      /* how much of it the ask under way carries */
+    int sent_retry_after_ms;      /* … which is not in gathered meanwhile */
 };
 
 void share_init(struct share *s, int64_t timeout_ms, int64_t now);

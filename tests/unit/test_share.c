@@ -140,6 +140,28 @@ static void tries_are_reported_until_they_arrive(void **state)
     assert_int_equal(r.retry_after_ms, 0);
 }
 
+static void a_wish_during_an_ask_is_the_next_asks(void **state)
+{
+    (void)state;
+    struct share s = lent(4, 4);
+    struct share_report r;
+    struct share_answer a = {
+        .arrived = true, .granted = 4, .lease_ms = SHARE_LEASE_MS, .retry_ms = 50, .outage_ms = -1};
+    starts(&s, 2);
+    int64_t now = START + SHARE_ASK_MS;
+    assert_true(share_ask(&s, now, &r));
+    share_call_ended(&s, now + 1, &slower, true);
+    share_lent(&s, now + 2, &a);
+    assert_true(share_ask(&s, now + SHARE_ASK_FAILED_MS, &r));
+    assert_int_equal(r.retry_after_ms, 700);
+    share_lent(&s, now + SHARE_ASK_FAILED_MS, &(struct share_answer){.arrived = false});
+    assert_true(share_ask(&s, now + 3 * SHARE_ASK_FAILED_MS, &r));
+    assert_int_equal(r.retry_after_ms, 700); /* that answer was lost */
+    share_lent(&s, now + 3 * SHARE_ASK_FAILED_MS, &a);
+    assert_true(share_ask(&s, now + 3 * SHARE_ASK_FAILED_MS + 50, &r));
+    assert_int_equal(r.retry_after_ms, 0);
+}
+
 static void refused_keeps_its_place(void **state)
 {
     (void)state;
@@ -239,6 +261,8 @@ int main(void)
              reported_after_a_lost_answer),
         TEST("first tries are reported until a report has arrived, and then not again",
              tries_are_reported_until_they_arrive),
+        TEST("R-E1: a Retry-After that comes while an ask is under way is told with the next one",
+             a_wish_during_an_ask_is_the_next_asks),
         TEST("a refused call keeps its place for a while", refused_keeps_its_place),
         TEST("a probe is exactly one call, then an ask", probe_is_one_call),
         TEST("it asks when work comes, when it is done, once a second, and after failures",
