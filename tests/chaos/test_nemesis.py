@@ -45,6 +45,8 @@ def test_r_d4_every_kind_of_fault_comes_and_others_than_asked_for_do_not():
 
 # Seed and seconds: a storm that has been seen to hit runs under way on that broker.
 CAMPAIGNS = {"embedded": (2, 45), "kafka": (3, 45)}
+# An embedded broker that was started again has once been gone a moment later: restarts are Kafka's.
+KINDS_OF = {"embedded": [kind for kind in KINDS if not kind.startswith("broker_")], "kafka": None}
 
 
 def test_r_d4_runs_under_every_kind_of_fault_are_exact(attacked, chaos_folder):
@@ -52,6 +54,6 @@ def test_r_d4_runs_under_every_kind_of_fault_are_exact(attacked, chaos_folder):
     shape = Shape(attacked, workers=3, producers=2)
     said = []
     result = Campaign(chaos_folder, attacked, shape, 600, seed, said.append).run(
-        schedule(seed, seconds, shape))
+        schedule(seed, seconds, shape, KINDS_OF[attacked]))
     assert not result.wrong, "\n".join([result.line(seed), *result.wrong, *said])
     assert result.runs > 0 and result.slices_under_fault > 0
