@@ -167,22 +167,36 @@ static bool is_run_member(const char *name, const json_t *v)
     return strcmp(name, "shadow") == 0 && json_is_boolean(v);
 }
 
-enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *ret_ask)
+/* Returns owned: the body's object, each of whose members is one of these; else NULL, and *ret_why.
+ */
+static json_t *parse_members(const char *body, size_t len,
+                             bool (*is_member)(const char *name, const json_t *v),
+                             enum api_parsed *ret_why)
 {
-    enum api_parsed why = API_WRONG;
-    json_t *o = parse_object(body, len, &why);
+    json_t *o = parse_object(body, len, ret_why);
     if (!o)
-        return why;
+        return NULL;
     const char *name;
     json_t *v;
     bool good = true;
-    json_object_foreach(o, name, v) good = good && is_run_member(name, v);
-    if (good) {
-        ret_ask->manual = json_object_size(o) > 0;
-        size_t n = json_dumpb(o, ret_ask->params, sizeof ret_ask->params - 1, JSON_COMPACT);
-        good = n > 0 && n < sizeof ret_ask->params;
-        ret_ask->params[good ? n : 0] = '\0';
-    }
+    json_object_foreach(o, name, v) good = good && is_member(name, v);
+    if (good)
+        return o;
+    json_decref(o);
+    *ret_why = API_WRONG;
+    return NULL;
+}
+
+enum api_parsed api_parse_run(const char *body, size_t len, struct api_run_ask *ret_ask)
+{
+    enum api_parsed why = API_WRONG;
+    json_t *o = parse_members(body, len, is_run_member, &why);
+    if (!o)
+        return why;
+    ret_ask->manual = json_object_size(o) > 0;
+    size_t n = json_dumpb(o, ret_ask->params, sizeof ret_ask->params - 1, JSON_COMPACT);
+    bool good = n > 0 && n < sizeof ret_ask->params;
+    ret_ask->params[good ? n : 0] = '\0';
     json_decref(o);
     return good ? API_GOOD : API_WRONG;
 }
@@ -207,15 +221,11 @@ static bool is_replay_member(const char *name, const json_t *v)
 enum api_parsed api_parse_replay(const char *body, size_t len, struct api_replay_ask *ret_ask)
 {
     enum api_parsed why = API_WRONG;
-    json_t *o = parse_object(body, len, &why);
+    json_t *o = parse_members(body, len, is_replay_member, &why);
     if (!o)
         return why;
-    const char *name;
-    json_t *v;
-    bool good = true;
-    json_object_foreach(o, name, v) good = good && is_replay_member(name, v);
     ret_ask->dry_run = json_is_true(json_object_get(o, "dry_run"));
-    ret_ask->params = good ? json_dumps(o, JSON_COMPACT) : NULL;
+    ret_ask->params = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return ret_ask->params ? API_GOOD : API_WRONG;
 }
