@@ -72,14 +72,14 @@ static void claim_ahead(struct pool *p, int engine)
     struct engine_desk *desk = &p->desk[engine];
     int claiming = 0;
     bool fresh = !desk->closed;
-    if (fresh && one_is_alone(p, engine))
-        return;
     for (struct slice_in_hand *s = slice_oldest(p, engine); s != NULL; s = slice_next(p, s)) {
         claiming += s->state == S_CLAIMING;
         fresh = fresh || claiming > 0 || (s->state == S_JUDGING && s->failed_at == 0);
         if (s->state != S_WAITING || s->again_at > p->now)
             continue;
         if (fresh && enough_claimed(desk, claiming))
+            return;
+        if (!desk->closed && one_is_alone(p, engine))
             return;
         slice_claim(p, s);
         claiming++;
