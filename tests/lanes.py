@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from failures import MARK, MOST_LINES
+
 AT_A_TIME = 3
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
 
@@ -31,15 +33,17 @@ class Lane:
         return self._process.poll() is not None
 
     def result(self):
-        """(passed, failed, skipped), after showing what was said. Without a last line of numbers
-        the group counts as one failure."""
+        """(passed, failed, skipped, what the failures printed), after showing what was said.
+        Without a last line of numbers the group counts as one failure."""
         self._said.seek(0)
         text = self._said.read().decode(errors="replace")
         sys.stdout.write(text)
         last = TALLY.match(text.splitlines()[-1] if text else "")
         passed, failed, skipped = map(int, last.groups()) if last else (0, 1, 0)
         print(f"== {self.name} has ended after {time.monotonic() - self.started:.0f} s", flush=True)
-        return passed, failed or int(self._process.returncode != 0), skipped
+        failed = failed or int(self._process.returncode != 0)
+        repeated = text.rpartition(f"{MARK}\n")[2].splitlines()[-MOST_LINES:] if failed else []
+        return passed, failed, skipped, [f"== in {self.name}:", *repeated]
 
     def stop(self):
         """It stops what it has started."""

@@ -36,6 +36,7 @@ from stack.layout import Layout, StackError         # noqa: E402
 from stack.postgres import Postgres                 # noqa: E402
 from stack.net import free_port                     # noqa: E402
 import other_versions                               # noqa: E402
+from failures import MARK, what_failed              # noqa: E402
 from lanes import run_side_by_side                  # noqa: E402
 
 GROUPS = ("build", "unit", "torture", "sql", "versions", "sim", "flow", "pooler", "newer",
@@ -49,22 +50,36 @@ PYTEST = ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 
 
 class Tally:
-    """What was counted, and whether anything went wrong that counts nothing."""
+    """What was counted, and of each failure what was printed about it."""
 
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
+        self.failures = []
 
-    def add(self, passed, failed, skipped=0):
+    def add(self, passed, failed, skipped=0, failures=()):
         self.passed += passed
         self.failed += failed
         self.skipped += skipped
+        self.failures += failures if failed else ()
 
     def line(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
 
+    def show(self):
+        """The failures once more, as the last thing: who keeps only the end of a log has them."""
+        if self.failed:
+            print(MARK, *self.failures, sep="\n")
+        print(self.line(), flush=True)
+
 
 def say(text):
     print(f"== {text}", flush=True)
+
+
+def failed(text):
+    """Says so, and returns the line that it said."""
+    say(f"failed: {text}")
+    return f"== failed: {text}\n"
 
 
 def run(command, env=None, cwd=ROOT):
@@ -92,18 +107,20 @@ def counted(tally, code, output):
         if numbers:
             found = {word: int(number) for number, word in numbers}
             break
-    failed = found.get("failed", 0) + found.get("error", 0) + found.get("errors", 0)
-    if code != 0 and failed == 0:
-        failed = 1
-    tally.add(found.get("passed", 0), failed, found.get("skipped", 0))
+    wrong = found.get("failed", 0) + found.get("error", 0) + found.get("errors", 0)
+    if code != 0 and wrong == 0:
+        output += failed(f"it ended with {code}")
+        wrong = 1
+    tally.add(found.get("passed", 0), wrong, found.get("skipped", 0),
+              what_failed(output))
 
 
 def step(tally, name, command, **options):
     """One thing that either works or does not."""
-    code, _ = run(command, **options)
+    code, output = run(command, **options)
     if code != 0:
-        say(f"failed: {name}")
-    tally.add(code == 0, code != 0)
+        output += failed(name)
+    tally.add(code == 0, code != 0, failures=what_failed(output))
     return code == 0
 
 
@@ -164,15 +181,15 @@ def run_programs(tally, folder, env):
     for binary in sorted(path for path in folder.glob("t*_*") if path.is_file()):
         code, output = run([binary], env=env)
         passed = len(re.findall(r"^\[       OK \]", output, re.M))
-        failed = len(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(.+)$", output, re.M)))
+        wrong = len(set(re.findall(r"^\[  FAILED  \] (?!\d+ test)(.+)$", output, re.M)))
         skipped = len(set(re.findall(r"^\[  SKIPPED \] (?!\d+ test)(.+)$", output, re.M)))
-        if code != 0 and failed == 0:
-            say(f"failed: {binary.name} ended with {code}")
-            failed = 1
-        if not (passed or failed or skipped):
-            say(f"failed: {binary.name} ran no test")
-            failed = 1
-        tally.add(passed, failed, skipped)
+        if code != 0 and wrong == 0:
+            output += failed(f"{binary.name} ended with {code}")
+            wrong = 1
+        if not (passed or wrong or skipped):
+            output += failed(f"{binary.name} ran no test")
+            wrong = 1
+        tally.add(passed, wrong, skipped, what_failed(output))
 
 
 def group_unit(tally, parts, quick):
@@ -203,8 +220,7 @@ def group_versions(tally, parts, quick):
         try:
             bindir = other_versions.unpack(version, folder)
         except other_versions.Unavailable as reason:
-            say(f"failed: {reason}")
-            tally.add(0, 1)
+            tally.add(0, 1, failures=[failed(reason)])
             continue
         layout = Layout(folder / "cluster")
         layout.create()
@@ -294,8 +310,8 @@ def run_here(groups, tally, quick):
             for group in groups:
                 run_group(group, tally, parts, quick)
             if parts.kafka_missing and require_kafka:
-                say(f"failed: Apache Kafka is required: {parts.kafka_missing}")
-                tally.add(0, 1)
+                told = failed(f"Apache Kafka is required: {parts.kafka_missing}")
+                tally.add(0, 1, failures=[told])
         finally:
             parts.stop()
 
@@ -332,7 +348,7 @@ def main():
             run_here([group for group in groups if group in ALONE], tally, options.quick)
             for result in run_side_by_side(lanes_of(groups), options.quick):
                 tally.add(*result)
-    print(tally.line(), flush=True)
+    tally.show()
     return 1 if tally.failed else 0
 
 
