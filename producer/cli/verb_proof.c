@@ -25,7 +25,7 @@ static const char *verdict(const PGresult *checks)
             continue;
         if (strcmp(name, "the run is closed") == 0)
             return "has not ended yet";
-        if (strncmp(name, "its subjects were pruned", 24) == 0)
+        if (strcmp(name, "its subjects were pruned after 30 days") == 0)
             return "cannot be proved any more: its subjects were pruned after 30 days";
     }
     return "does not hold";
