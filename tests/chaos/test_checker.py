@@ -334,7 +334,8 @@ DAMAGES = [
         update reveille.run set slot = '2026-01-01 06:00+00' where job_name <> 'drill'""")),
     ("I5", "the committed offset has passed an undone slice",
      "has passed it", damaged(f"""
-        {WITHOUT_CHECK} update reveille.slice set state = 'pending', moved_at = now() - interval '1 h'
+        {WITHOUT_CHECK} update reveille.slice
+            set state = 'pending', moved_at = now() - interval '1 h', published_offset = 0
          where run_id = {DRILL} and slice_no = 2;
         update reveille.run set state = 'running', finished_at = null where run_id = {DRILL}"""),
      {"I6"}),
