@@ -259,6 +259,34 @@ def test_r_t13_a_producer_told_to_leave_hands_its_run_on_at_once(world):
     assert_exact(world, run, limit=LIMIT)
 
 
+def without_a_log(world, name, start):
+    """Starts a program that cannot write a byte of its log, as on a disk that is full."""
+    log = world.layout.log / f"{name}.log"
+    log.symlink_to("/dev/full")
+    try:
+        start(wait=False)
+    finally:  # whoever reads the log finds it empty
+        log.unlink()
+        log.touch()
+    return world.programs[name].daemon
+
+
+@pytest.mark.long
+def test_r_d4_programs_whose_log_takes_nothing_do_their_work_and_leave_in_time(world):
+    world.mentors(60)
+    world.start_engine(latency=50)
+    daemons = [without_a_log(world, "producer",
+                             lambda wait: world.start_producer(wait=wait, PAGE_SIZE="10")),
+               without_a_log(world, "worker-1", lambda wait: world.start_workers(wait=wait))]
+    world.programs["producer"].wait_ready()
+    run = world.ask()
+    assert world.ended(run)["total_evaluated"] == 60
+    assert_exact(world, run, limit=LIMIT)
+    for daemon in daemons:
+        daemon.ask_to_end(signal.SIGTERM)
+    assert all(daemon.wait_ended(20) for daemon in daemons)
+
+
 def test_40_malformed_messages_are_dead_letters_by_reference_and_the_run_is_exact(world, kcat_send):
     world.mentors(60)
     world.start_engine()
