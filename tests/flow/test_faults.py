@@ -2,6 +2,7 @@
 state that it means to hit, and afterwards finds the traces of having hit it; in between nothing is
 lost and nothing done twice."""
 
+import collections
 import signal
 
 import pytest
@@ -167,6 +168,39 @@ def test_r_d4_postgresql_crashed_and_restarted_in_mid_run(own_cluster_world):
     assert_exact(world, run, limit=LIMIT)
     for program in ("producer", "worker-1", "worker-2") if not POOLED else ():
         assert world.events("database_down", program), f"{program} has felt it"  # a pooler stays
+
+
+def standby(world, name):
+    """With a name that nobody bears, each commit is done here, and then waits for ever to be told
+    so: whoever has its session ended meanwhile never learns that it was done."""
+    world.db.rows(f"alter system set synchronous_standby_names = '{name}'")
+    world.db.rows("select pg_reload_conf()")
+
+
+def end_committed(world):
+    """Ends the sessions whose commit waits; True once a settle was among them."""
+    return any("settle_slice" in session.query for session in world.db.rows(
+        "select query, pg_terminate_backend(pid) from pg_stat_activity "
+        "where datname = current_database() and wait_event = 'SyncRep'"))
+
+
+@pytest.mark.long
+def test_r_d4_a_settle_that_was_committed_and_never_answered_is_looked_up(own_cluster_world):
+    world = own_cluster_world
+    run = begin(world)
+    standby(world, "nobody")
+    try:
+        until(lambda: end_committed(world), 30, "a settle was committed and its answer lost")
+    finally:
+        standby(world, "")
+    world.ended(run)
+    assert_exact(world, run, limit=LIMIT)
+    lost = {e["slice"] for e in world.events("settle_retried") if e["invocation_id"] == run}
+    told = {e["slice"] for e in world.events("slice_settled") if e["invocation_id"] == run}
+    done = [s for s in world.slices(run) if s.slice_no in lost - told]
+    assert done, "one was found done when it was looked up"
+    calls = collections.Counter(call.mentor for call in world.engine.calls())
+    assert {calls[str(mentor)] for s in done for mentor in s.subject_ids} == {1}, "not judged again"
 
 
 class OwnBroker:
