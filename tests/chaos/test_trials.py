@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 
 TRIAL = Path(__file__).parent / "trial"
+sys.path.append(str(TRIAL.parent / "trials"))
+
+from progress import Progress       # noqa: E402
+
 HELD = ("kills", "zombies", "rebalances", "takeover", "outage", "restarts", "triggers", "topic",
         "settles")
 NO_KAFKA = 3       # the command's exit code
@@ -36,6 +40,16 @@ def assert_holds(held, name):
     assert name in held, "the trial was not held to its end"
     print(held[name]["figures"])
     assert held[name]["holds"], [one["what"] for one in held[name]["bounds"] if not one["holds"]]
+
+
+def test_a_trial_says_how_far_it_is_at_each_tenth(capsys):
+    progress = Progress("kills")
+    progress.expect(500)
+    for _ in range(200):
+        progress.add(3)
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in said] == [
+        f"kills: {n} of 500" for n in (51, 102, 150, 201, 252, 300, 351, 402, 450, 500)]
 
 
 def test_r_d4_workers_killed_three_at_a_time_lose_nobody_and_tell_nobody_twice(held):

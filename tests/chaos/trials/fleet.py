@@ -24,7 +24,7 @@ def under_way(stand, size, page=10, session_ms=10000, environment=lambda number:
         world.start_engine(latency=size.latency)
         world.start_producer(PAGE_SIZE=str(page))
         fleet = Fleet(world, size.workers, session_ms, environment)
-        fleet.run = world.ask()
+        fleet.run, fleet.progress = world.ask(), stand.progress
         fleet.moves()
         yield fleet
         world.engine.control(latency=2)
@@ -40,7 +40,7 @@ class Fleet:
 
     def __init__(self, world, count, session_ms=10000, environment=lambda number: {}):
         self.world = world
-        self.run = self.summary = self.twice = None
+        self.run = self.summary = self.twice = self.progress = None
         self._session = {"KAFKA_SESSION_TIMEOUT_MS": str(session_ms)}
         self._own = environment
         self._next = 1

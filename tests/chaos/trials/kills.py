@@ -13,6 +13,7 @@ LONG = SimpleNamespace(kills=500, at_once=3, workers=8, mentors=60000, latency=1
 
 def measure(stand, size, rng):
     kills = torn = mentors = evaluated = dispatched = twice = runs = 0
+    stand.progress.expect(size.kills)
     while kills < size.kills:
         # A slice of ten takes a worker about a second: a kill hits some, and none five times.
         with under_way(stand, size, session_ms=size.session_ms) as fleet:
@@ -44,5 +45,6 @@ def kill_through(fleet, wanted, size, rng):
         slices += len(fleet.held_by(*pids))
         fleet.back(*victims)
         kills += len(victims)
+        fleet.progress.add(len(victims))
         pause(size.session_ms / 1000 + 2, lambda: not fleet.open())
     return kills, slices

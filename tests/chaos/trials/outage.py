@@ -16,6 +16,7 @@ CLOSED_S = 60
 
 def measure(stand, size, rng):
     figures, bounds = {}, []
+    stand.progress.expect(len(size.away))
     for how, seconds in size.away:
         with under_way(stand, size, PAGE) as fleet:
             world = fleet.world
@@ -30,6 +31,7 @@ def measure(stand, size, rng):
             world.ended(fleet.run, 300)     # not at full speed
             closed = fleet.ended_at() - returned
             most = max(most, world.engine.stats()["max_in_flight"])
+        stand.progress.add()
         errors = fleet.summary["total_errors"]
         figures |= {f"{how}_for_s": seconds, f"{how}_errors": errors, f"{how}_mentors_left": left,
                     f"{how}_closed_after_s": closed, f"{how}_most_in_flight": most}

@@ -15,6 +15,7 @@ KINDS = ("join", "leave", "crash")
 
 def measure(stand, size, rng):
     events, stops, twice = [], [], 0
+    stand.progress.expect(size.rebalances)
     while len(events) < size.rebalances:
         with under_way(stand, size, session_ms=size.session_ms) as fleet:
             events += shake(fleet, size.rebalances - len(events), size, rng)
@@ -47,6 +48,7 @@ def shake(fleet, wanted, size, rng):
         if kind == "crash":
             fleet.wait_ready()
             fleet.moves()
+        fleet.progress.add()
         pause(rng.uniform(2, 6), lambda: not fleet.open())
     return events
 

@@ -13,10 +13,13 @@ PAGE = 5    # small slices: many settles a second, so that some are under way at
 
 def measure(stand, size, rng):
     restarts = unknown = committed = mentors = evaluated = twice = runs = 0
+    stand.progress.expect(size.restarts)
     while restarts < size.restarts:
         with under_way(stand, size, PAGE) as fleet:
             while restarts < size.restarts and fleet.open():
-                restarts += restart(fleet, rng)
+                hit = restart(fleet, rng)
+                restarts += hit
+                fleet.progress.add(hit)
         said = fleet.settled()
         unknown += len(fleet.events("settle_retried"))
         committed += sum((fleet.run, number) not in said

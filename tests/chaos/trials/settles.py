@@ -41,6 +41,7 @@ SETTLE = ("select evaluated, dispatched, suppressed from reveille.settle_slice("
 
 
 def measure(stand, size, rng):
+    stand.progress.expect(size.settles)
     with stand.world() as world:
         runs = make_runs(world, size.settles // RUNS)
         before = deadlocks(world)
@@ -48,7 +49,7 @@ def measure(stand, size, rng):
         sessions = [Session(world, tasks[n::size.sessions], rng.random())
                     for n in range(size.sessions)]
         started = time.monotonic()
-        waiting = settle_all(world, sessions)
+        waiting = settle_all(world, sessions, stand.progress)
         seconds = time.monotonic() - started
         wrong = [row for run in runs for row in ending(world, run)]
         counted = deadlocks(world) - before
@@ -87,7 +88,7 @@ def ending(world, run):
     return world.db.rows("select * from reveille.verify_run(%s) where not holds", run)
 
 
-def settle_all(world, sessions):
+def settle_all(world, sessions, progress):
     """Returns how many of them were waiting for a lock, on an average of many looks."""
     for session in sessions:
         session.start()
@@ -95,6 +96,7 @@ def settle_all(world, sessions):
     while any(session.is_alive() for session in sessions):
         looks.append(world.db.value("select count(*) from pg_stat_activity where "
                                     "datname = current_database() and wait_event_type = 'Lock'"))
+        progress.add(sum(session.settled for session in sessions) - progress.done)
         time.sleep(0.05)
     for session in sessions:
         session.join()

@@ -23,7 +23,7 @@ def measure(stand, size, rng):
         world.start_producer()
         world.start_producer("producer-2")
         fleet = Fleet(world, 3)
-        samples, runs, bad = watch(world, size)
+        samples, runs, bad = watch(world, size, stand.progress)
         judge(world)
         twice = fleet.settled_twice()
     figures, bounds = {"runs": len(runs), "minutes": size.seconds / 60}, []
@@ -41,7 +41,7 @@ def measure(stand, size, rng):
     return Result(figures, [*bounds, ("every run completed", not bad), ("0 twice", twice == 0)])
 
 
-def watch(world, size):
+def watch(world, size, progress):
     """Runs until the time is over: ({program: [(KiB, descriptors, threads)]}, runs, those that did
     not complete)."""
     programs = {name: program.daemon.pid() for name, program in world.programs.items()}
@@ -49,11 +49,13 @@ def watch(world, size):
     runs, bad = [world.ask()], []
     begin = time.monotonic()
     due = begin + size.every
+    progress.expect(size.seconds // size.every)
     while time.monotonic() < begin + size.seconds:
         if time.monotonic() >= due:
             due += size.every
             for name, pid in programs.items():
                 samples[name].append(sample(pid))
+            progress.add()
         state = world.state(runs[-1])
         if state not in ("planning", "running"):
             bad += [runs[-1]] if state != "completed" else []

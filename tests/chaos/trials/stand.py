@@ -53,6 +53,7 @@ class Stand:
         self.cluster = Cluster(self.folder / "pg")
         self.brokers = (KafkaBrokers if kind == "kafka" else EmbeddedBrokers)(self.folder)
         self.keep = False
+        self.progress = None    # of the trial that is held
         self._worlds = 0
 
     def __enter__(self):

@@ -16,6 +16,7 @@ MEMBERS = {"dynamic": lambda number: {},
 
 def measure(stand, size, rng):
     figures = {}
+    stand.progress.expect(len(MEMBERS) * 2 * size.times)
     for kind, own in MEMBERS.items():
         for what, stops in hold(stand, size, rng, own).items():
             for whose, lengths in stops.items():
@@ -48,6 +49,7 @@ def crash(fleet, rng):
     fleet.kill(victim)
     fleet.back(victim)
     settle_down(fleet)
+    fleet.progress.add()
     return "crash", at
 
 
@@ -59,6 +61,7 @@ def leave(fleet, rng):
     settle_down(fleet)
     fleet.back(victim)
     settle_down(fleet)
+    fleet.progress.add()
     return "leave", at
 
 

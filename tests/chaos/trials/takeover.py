@@ -16,12 +16,14 @@ BOUND_S = 15
 
 def measure(stand, size, rng):
     times, deaths = [], 0
+    stand.progress.expect(size.deaths)
     while deaths < size.deaths:
         with under_way(stand, size) as fleet:
             while deaths < size.deaths and fleet.open():
                 pause(rng.uniform(0, 3))
                 took = die(fleet, rng)
                 deaths += bool(took)
+                fleet.progress.add(bool(took))
                 times += took
     return Result(
         {"deaths": deaths, "slices": len(times), "median_s": statistics.median(times),

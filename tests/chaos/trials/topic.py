@@ -17,6 +17,7 @@ BOUND_S = 120
 
 def measure(stand, size, rng):
     took = []
+    stand.progress.expect(size.times)
     for _ in range(size.times):
         with under_way(stand, size, PAGE) as fleet:
             share = rng.uniform(0.1, 0.6)
@@ -26,6 +27,7 @@ def measure(stand, size, rng):
             assert fleet.open(), "it was over before the topic was gone"
             fleet.world.ended(fleet.run, 300)
             took.append(fleet.ended_at() - at)
+        stand.progress.add()
     return Result({"deleted": len(took), "closed_after_s_max": max(took),
                    "closed_after_s_min": min(took)},
                   [(f"closed within {BOUND_S} s", max(took) <= BOUND_S)])

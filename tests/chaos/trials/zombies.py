@@ -16,6 +16,7 @@ LONG = SimpleNamespace(zombies=200, at_once=3, workers=8, mentors=60000, latency
 
 def measure(stand, size, rng):
     zombies = taken = put_out = mentors = evaluated = dispatched = twice = 0
+    stand.progress.expect(size.zombies)
     while zombies < size.zombies:
         with under_way(stand, size, session_ms=size.session_ms) as fleet:
             more, slices = freeze_through(fleet, size.zombies - zombies, size, rng)
@@ -46,6 +47,7 @@ def freeze_through(fleet, wanted, size, rng):
         victims = rng.sample(holders, size.at_once)
         more, slices = freeze(fleet, victims, size.session_ms / 1000, rng.random() < 0.5)
         zombies, taken = zombies + more, taken + slices
+        fleet.progress.add(more)
     return zombies, taken
 
 
