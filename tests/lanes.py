@@ -53,6 +53,13 @@ class Lane:
         self._said.close()
 
 
+def show(running):
+    """On a terminal, what runs and for how long, in one line over itself; none: the line is cleared."""
+    if sys.stderr.isatty():
+        told = ", ".join(f"{lane.name} {time.monotonic() - lane.started:.0f} s" for lane in running)
+        print(f"\r\033[K{told}", end="", file=sys.stderr, flush=True)
+
+
 def run_side_by_side(lanes, quick):
     """lanes: (name, group, environment), the longest first. Yields the result of each that ends."""
     waiting, running = list(lanes), []
@@ -62,9 +69,11 @@ def run_side_by_side(lanes, quick):
                 name, group, environment = waiting.pop(0)
                 print(f"== {name} begins", flush=True)
                 running.append(Lane(name, group, quick, environment))
+            show(running)
             time.sleep(0.2)
             for lane in [one for one in running if one.ended()]:
                 running.remove(lane)
+                show([])
                 yield lane.result()
                 lane.stop()
     finally:
