@@ -25,15 +25,17 @@ as $$
       left join reveille.contact_override o on o.assignment_id = p_assignment
 $$;
 
--- An operator's correction of an assignment's last contact. False: no such assignment.
+-- An operator's correction of an assignment's last contact. False: no such assignment. Null: the day
+-- is still to come (tomorrow's date is today's somewhere on Earth), and nothing was set.
 create or replace function reveille.set_contact(p_assignment uuid, p_date date, p_by text)
 returns boolean
 language sql security definer set search_path = pg_catalog, pg_temp set row_security = off
 as $$
-    with o as (
+    with known as (select p_date <= (clock_timestamp() at time zone 'UTC')::date + 1 as past),
+    o as (
         insert into reveille.contact_override as c(assignment_id, contact_date, replaced, set_by)
         select a.id, p_date, a.last_contact_date, p_by from {assignments} a
-         where a.id = p_assignment
+         where a.id = p_assignment and (select past from known)
            for no key update
         on conflict (assignment_id) do update
             set contact_date = excluded.contact_date, replaced = excluded.replaced,
@@ -42,7 +44,7 @@ as $$
     noted as (
         select reveille.note(p_by, 'set_contact', p_assignment::text,
                              jsonb_build_object('last_contact_date', p_date)) from o)
-    select count(*) > 0 from noted
+    select case when past then (select count(*) > 0 from noted) end from known
 $$;
 
 -- New activities, one or a million: they move the host's date forward, never back. All of their

@@ -3,13 +3,11 @@
 
 #include "api_reply.h"
 
-/* A contact that is still to come was none; tomorrow's date is today's somewhere on Earth. No
- * document: no such assignment, and nothing was set. */
-#define SET_SQL                                                                               \
-    "select f.future, case when f.future then null"                                           \
-    " when reveille.set_contact($1, $2::date, 'operator over HTTP') then jsonb_build_object(" \
-    "  'assignment_id', $1::uuid, 'last_contact_date', $2::date)::text end"                   \
-    " from (select $2::date > (clock_timestamp() at time zone 'UTC')::date + 1 as future) f"
+/* No document: no such assignment, and nothing was set. */
+#define SET_SQL                                                             \
+    "select done is null, case when done then jsonb_build_object("          \
+    "  'assignment_id', $1::uuid, 'last_contact_date', $2::date)::text end" \
+    " from reveille.set_contact($1, $2::date, 'operator over HTTP') done"
 enum { SET_FUTURE, SET_DOCUMENT };
 
 static void set(void *arg, struct http_request *req, const struct db_result *r,

@@ -24,8 +24,12 @@ int verb_assignments(struct cli *cli, const struct args *args)
                                2, params, &code);
     if (row == NULL)
         return code;
-    bool found = PQgetvalue(row, 0, 0)[0] == 't';
+    bool future = PQgetisnull(row, 0, 0), found = PQgetvalue(row, 0, 0)[0] == 't';
     PQclear(row);
+    if (future) {
+        say("%s is still to come: a contact is a day that has been", params[1]);
+        return CLI_USAGE;
+    }
     if (!found) {
         say("there is no assignment %s", params[0]);
         return CLI_NONE;

@@ -37,7 +37,8 @@ def test_r_e8_an_assignments_last_contact_is_corrected_and_kept(stack):
     assert (row.contact_date, row.set_by) == ("2026-03-04", OPERATOR)
     nobody = "00000000-0000-4000-8000-000000000000"
     for code, words in ((3, [nobody, "2026-03-04"]), (2, ["one", "2026-03-04"]),
-                        (2, [one, "2026-02-30"]), (2, [one, "tomorrow"])):
+                        (2, [one, "2026-02-30"]), (2, [one, "tomorrow"]),
+                        (2, [one, "9999-12-31"])):
         done = stack.cli("assignments", "set-contact", *words)
         assert done.code == code and done.err and not done.out, words
     assert stack.cli("assignments", "forget", one, "2026-03-04").code == 2

@@ -90,6 +90,9 @@ select is(pg_temp.contact(3), date '2026-04-01', 'R-E8: and takes it back');
 -- ---- corrected
 select ok(not reveille.set_contact(gen_random_uuid(), '2026-01-01', 'anna'),
     'R-E8: no such assignment');
+select ok(reveille.set_contact(test.mentor(3), (now() at time zone 'UTC')::date + 2, 'anna') is null
+    and not exists(select from reveille.contact_override),
+    'R-E8: a day that is still to come is refused, whoever asks');
 select ok(reveille.set_contact(test.mentor(3), '2026-01-15', 'anna'),
     'R-E8: a correction is taken');
 select is(pg_temp.counts(3), date '2026-01-15', 'R-E8: and counts');
