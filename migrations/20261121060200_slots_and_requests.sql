@@ -192,6 +192,17 @@ begin
     end if;
     if p_source <> 'manual' and params = '{}' then
         v_slot := reveille.slot_of(j.schedule, clock_timestamp());
+        -- Who rings for what is open, or was rung for within the last second, waits for no lock and no
+        -- disk, however many there are: `on conflict` locks the row, for one after the other, each
+        -- until its commit is on disk.
+        return query select t.id, t.state, t.run_id
+            from reveille.trigger_request t left join reveille.run r using (run_id)
+            where t.job_name = p_job and t.slot = v_slot
+              and (t.state = 'opened' and r.state <> 'failed'
+                   or t.state = 'pending' and t.requested_at > clock_timestamp() - interval '1 s');
+        if found then
+            return;
+        end if;
     end if;
     v_reason := case
         when j.enabled_on is distinct from reveille.here()

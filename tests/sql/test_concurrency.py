@@ -368,21 +368,6 @@ def test_r_p4_a_run_without_a_leader_is_taken_over_by_one_producer(db):
     assert sorted(answers) == [[]] * 7 + [[(run, 2, True)]]
 
 
-def test_r_t13_ringing_a_slot_from_eight_sessions_is_one_request(db):
-    db.rows("select test.job('bell')")
-    answers = everywhere(db, 8, "select id, state from reveille.request('bell', 'http')")
-    assert len({rows[0] for rows in answers}) == 1
-    assert db.one("select count(*) from reveille.trigger_request") == 1
-
-
-def test_r_t12_the_same_idempotency_key_from_eight_sessions_is_one_request(db):
-    db.rows("select test.job('bell')")
-    answers = everywhere(
-        db, 8, "select id, state from reveille.request('bell', 'manual', '{}', 'a-key')")
-    assert len({rows[0] for rows in answers}) == 1
-    assert db.one("select count(*) from reveille.trigger_request") == 1
-
-
 def test_r_p4_two_leaders_of_one_run_plan_nothing_twice(db):
     db.rows("select test.job('plan')")
     db.rows("select test.mentors(1, 2000)")
