@@ -146,8 +146,12 @@ class Facts:
         and key since it started. (A replay, or a run after it, has the same key at another time.)"""
         calls = self._asked.get((run.job_name, str(run.evaluation_date), types_of(run), run.shadow,
                                  subject), [])
-        times = [call.at for call in calls]
-        return calls[bisect.bisect_left(times, run.started):bisect.bisect_right(times, until)]
+        return calls[bisect.bisect_left(calls, run.started, key=_at):
+                     bisect.bisect_right(calls, until, key=_at)]
+
+
+def _at(call):
+    return call.at
 
 
 def types_of(run):
