@@ -17,9 +17,10 @@ MIN_SAMPLES = 9         # of one process, else nothing is said about it
 WARM_UP_S = 60          # of its life: pools fill, librdkafka reads its first metadata
 # Last third above first third, by the median: what allocators and caches do, and no leak that
 # matters in a night.
+RSS_KB, RSS_SHARE, FDS, THREADS = 4096, 0.10, 8, 1
 # A producer asks for offsets with a handle that it makes when it first has to: four threads and
 # their descriptors, and one a question.
-RSS_KB, RSS_SHARE, FDS, THREADS = 4096, 0.10, 16, 6
+PRODUCER_FDS, PRODUCER_THREADS = FDS + 8, THREADS + 5
 
 
 def secrets_of(folder):
@@ -63,9 +64,11 @@ def i8(samples):
         third = len(taken) // 3
         if len(taken) < MIN_SAMPLES:
             continue
-        for what, bound in (("rss_kb", lambda first: RSS_KB + RSS_SHARE * first),
-                            ("fds", lambda _: FDS), ("threads", lambda _: THREADS)):
+        handle = name.startswith("producer")
+        for what, share, more in (("rss_kb", RSS_SHARE, RSS_KB),
+                                  ("fds", 0, PRODUCER_FDS if handle else FDS),
+                                  ("threads", 0, PRODUCER_THREADS if handle else THREADS)):
             first = median(one[what] for one in taken[:third])
             last = median(one[what] for one in taken[-third:])
-            if last > first + bound(first):
+            if last > first + share * first + more:
                 yield Found(f"{name} (pid {pid}): {what} grew from {first:g} to {last:g}")

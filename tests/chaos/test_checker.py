@@ -213,17 +213,22 @@ def cross(link, job):
         link.close()
 
 
-def samples(folder, growth):
-    """30 minutes of a process, a sample each 10 s; rss grows by so many kB a sample."""
+def samples(folder, growth, threads=0):
+    """30 minutes of a process, a sample each 10 s; rss grows by so many kB a sample, and there are
+    so many threads more in the second half."""
     path = folder / "samples"
     path.write_text("".join(json.dumps({
         "t": 10 * n, "name": "worker-1", "pid": 7, "rss_kb": 30000 + growth * n, "fds": 40,
-        "threads": 9}) + "\n" for n in range(180)))
+        "threads": 9 + threads * (n >= 90)}) + "\n" for n in range(180)))
     return path
 
 
 def leaking(copy):
     copy.more = ["--samples", samples(copy.outputs.parent, growth=100)]
+
+
+def threads_left(copy):
+    copy.more = ["--samples", samples(copy.outputs.parent, growth=0, threads=2)]
 
 
 def narrower(copy):
@@ -359,6 +364,8 @@ DAMAGES = [
      "runtime error", said(lambda _: "x.c:1:2: runtime error: load of misaligned")),
     ("I8", "a process grows",
      "rss_kb grew", leaking),
+    ("I8", "a worker keeps threads",
+     "threads grew", threads_left),
     ("I9", "more calls in flight than the limit",
      "are allowed", narrower),
     ("I10", "a deadlock",
