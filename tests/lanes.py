@@ -42,8 +42,8 @@ class Lane:
         passed, failed, skipped = map(int, last.groups()) if last else (0, 1, 0)
         print(f"== {self.name} has ended after {time.monotonic() - self.started:.0f} s", flush=True)
         failed = failed or int(self._process.returncode != 0)
-        repeated = text.rpartition(f"{MARK}\n")[2].splitlines()[-MOST_LINES:] if failed else []
-        return passed, failed, skipped, [f"== in {self.name}:", *repeated]
+        repeated = text.rpartition(f"{MARK}\n")[2].splitlines()[-MOST_LINES:]
+        return passed, failed, skipped, [f"== in {self.name}:", *repeated] if failed else []
 
     def stop(self):
         """It stops what it has started."""

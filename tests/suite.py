@@ -56,11 +56,17 @@ class Tally:
         self.passed = self.failed = self.skipped = 0
         self.failures = []
 
-    def add(self, passed, failed, skipped=0, failures=()):
+    def add(self, passed, failed, skipped=0, printed=""):
         self.passed += passed
         self.failed += failed
         self.skipped += skipped
-        self.failures += failures if failed else ()
+        if failed:
+            self.failures += what_failed(printed)
+
+    def add_lane(self, passed, failed, skipped, failures):
+        """A group that has told its failures in few lines."""
+        self.add(passed, failed, skipped)
+        self.failures += failures
 
     def line(self):
         return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
@@ -111,8 +117,7 @@ def counted(tally, code, output):
     if code != 0 and wrong == 0:
         output += failed(f"it ended with {code}")
         wrong = 1
-    tally.add(found.get("passed", 0), wrong, found.get("skipped", 0),
-              what_failed(output))
+    tally.add(found.get("passed", 0), wrong, found.get("skipped", 0), output)
 
 
 def step(tally, name, command, **options):
@@ -120,7 +125,7 @@ def step(tally, name, command, **options):
     code, output = run(command, **options)
     if code != 0:
         output += failed(name)
-    tally.add(code == 0, code != 0, failures=what_failed(output))
+    tally.add(code == 0, code != 0, printed=output)
     return code == 0
 
 
@@ -189,7 +194,7 @@ def run_programs(tally, folder, env):
         if not (passed or wrong or skipped):
             output += failed(f"{binary.name} ran no test")
             wrong = 1
-        tally.add(passed, wrong, skipped, what_failed(output))
+        tally.add(passed, wrong, skipped, output)
 
 
 def group_unit(tally, parts, quick):
@@ -220,7 +225,7 @@ def group_versions(tally, parts, quick):
         try:
             bindir = other_versions.unpack(version, folder)
         except other_versions.Unavailable as reason:
-            tally.add(0, 1, failures=[failed(reason)])
+            tally.add(0, 1, printed=failed(reason))
             continue
         layout = Layout(folder / "cluster")
         layout.create()
@@ -311,7 +316,7 @@ def run_here(groups, tally, quick):
                 run_group(group, tally, parts, quick)
             if parts.kafka_missing and require_kafka:
                 told = failed(f"Apache Kafka is required: {parts.kafka_missing}")
-                tally.add(0, 1, failures=[told])
+                tally.add(0, 1, printed=told)
         finally:
             parts.stop()
 
@@ -347,7 +352,7 @@ def main():
         else:
             run_here([group for group in groups if group in ALONE], tally, options.quick)
             for result in run_side_by_side(lanes_of(groups), options.quick):
-                tally.add(*result)
+                tally.add_lane(*result)
     tally.show()
     return 1 if tally.failed else 0
 
