@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from failures import MARK, MOST_LINES
+from progress import clear, tell
 
 AT_A_TIME = 3
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
@@ -54,10 +55,8 @@ class Lane:
 
 
 def show(running):
-    """On a terminal, what runs and for how long, in one line over itself; none: the line is cleared."""
-    if sys.stderr.isatty():
-        told = ", ".join(f"{lane.name} {time.monotonic() - lane.started:.0f} s" for lane in running)
-        print(f"\r\033[K{told}", end="", file=sys.stderr, flush=True)
+    """On a terminal, what runs and for how long."""
+    tell(", ".join(f"{lane.name} {time.monotonic() - lane.started:.0f} s" for lane in running), 0, 0, 1)
 
 
 def run_side_by_side(lanes, quick):
@@ -73,7 +72,7 @@ def run_side_by_side(lanes, quick):
             time.sleep(0.2)
             for lane in [one for one in running if one.ended()]:
                 running.remove(lane)
-                show([])
+                clear()
                 yield lane.result()
                 lane.stop()
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 TRIAL = Path(__file__).parent / "trial"
-sys.path.append(str(TRIAL.parent / "trials"))
+sys.path.append(str(TRIAL.parent.parent))
 
 from progress import Progress       # noqa: E402
 

@@ -9,8 +9,8 @@ import sys
 import time
 import traceback
 
-from progress import Progress
 from stand import NoKafka, Result, Stand
+from progress import clear
 
 # In the order of the table in README.md. Each is a module with measure(stand, size, rng), SHORT
 # and LONG.
@@ -27,13 +27,13 @@ def hold(name, stand, seed, long):
     """Holds one trial; what fails on the way is a bound that did not hold."""
     module = trial(name)
     started = time.monotonic()
-    stand.progress = Progress(name)
+    stand.begins(name)
     try:
         result = module.measure(stand, module.LONG if long else module.SHORT, random.Random(seed))
     except Exception as reason:     # the other trials are held all the same
         traceback.print_exc()
         result = Result({}, [(f"{type(reason).__name__}: {reason}", False)])
-    stand.progress.clear()
+    clear()
     result.figures["seconds"] = time.monotonic() - started
     return result
 

@@ -15,10 +15,11 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "tests" / "flow"), str(ROOT / "tests" / "chaos")]
+sys.path[:0] = [str(ROOT / "tests" / one) for one in ("flow", "chaos", "")]
 os.environ.setdefault("REVEILLE_FLOW_PROGRAMS", str(ROOT / "build" / "release" / "bin"))
 
 from parts import Cluster, EmbeddedBrokers, KafkaBrokers    # noqa: E402
+from progress import Progress                               # noqa: E402
 from stack.layout import StackError                         # noqa: E402
 from world import World                                     # noqa: E402
 
@@ -53,7 +54,7 @@ class Stand:
         self.cluster = Cluster(self.folder / "pg")
         self.brokers = (KafkaBrokers if kind == "kafka" else EmbeddedBrokers)(self.folder)
         self.keep = False
-        self.progress = None    # of the trial that is held
+        self.progress = None
         self._worlds = 0
 
     def __enter__(self):
@@ -71,6 +72,9 @@ class Stand:
             self.brokers.start()
         except (StackError, OSError) as reason:
             raise NoKafka(f"NO APACHE KAFKA: {reason}") from reason
+
+    def begins(self, trial):
+        self.progress = Progress(trial)
 
     def __exit__(self, *_):
         self.brokers.stop()
